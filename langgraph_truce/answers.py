@@ -1,0 +1,98 @@
+"""What an agent said, field by field, and whose task it was: what credit and suggestions without a model read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from langgraph_truce.batch import agent_of, role_of
+from langgraph_truce.rules.rule import RuleBook
+from langgraph_truce.seams import Batch, Rollout
+from langgraph_truce.task import Task
+from langgraph_truce.trajectory.step import Step, Trajectory
+
+_NO_LETTER = re.compile(r"[^0-9a-z]+")
+
+
+def said(trajectory: Trajectory, step: Step) -> dict[str, Any]:
+    """The fields a step gave: its writes (one level into mappings and lists of mappings), and its last reply's JSON.
+
+    Where both have a field, the write counts: it is what the other nodes saw.
+    """
+    fields: dict[str, Any] = {}
+    for call in step.calls[-1:]:
+        if call.output is not None:
+            fields |= _object(trajectory.value(call.output))
+    for channel, ref in step.writes.items():
+        value = trajectory.value(ref)
+        parts = value if isinstance(value, list) else [value]
+        inner = [p for p in parts if isinstance(p, Mapping)]
+        for part in inner:
+            fields |= part
+        if not inner:
+            fields[channel] = value
+    return fields
+
+
+def same(one: Any, other: Any) -> bool:
+    """Are two field values equal? Texts without case and surplus white space, all else by value."""
+    return bool(_plain(one) == _plain(other))
+
+
+def owners(batch: Batch) -> dict[str, tuple[str, Any]]:
+    """Agents that a reference value names, each with that field and value: `{"billing": ("department", "billing")}`.
+
+    A task whose reference names an agent is that agent's: what the others make of it is not their fault.
+    """
+    names = {_name(role_of(agent)): agent for agent in batch.book.agents}
+    found: dict[str, tuple[str, Any]] = {}
+    for task in batch.tasks.values():
+        for key, value in task.reference_outputs.items():
+            agent = names.get(_name(value)) if isinstance(value, str) else None
+            if agent:
+                found.setdefault(agent, (key, value))
+    return found
+
+
+def is_own(agent: str, task: Task, owned: Mapping[str, tuple[str, Any]]) -> bool:
+    """Is `task` one that `agent` should answer? Always, where no reference value names the agent."""
+    if agent not in owned:
+        return True
+    key, value = owned[agent]
+    return key in task.reference_outputs and same(task.reference_outputs[key], value)
+
+
+def answers(rollout: Rollout, book: RuleBook) -> Iterable[tuple[str, Step, dict[str, Any]]]:
+    """Agent, step and given fields, for every step of a rollout that ran with rules."""
+    for step in rollout.trajectory.steps:
+        agent = agent_of(book, step.role, step.round)
+        if agent:
+            yield agent, step, said(rollout.trajectory, step)
+
+
+def _object(message: Any) -> dict[str, Any]:
+    """A message's content as a JSON object, or the arguments of its tool calls; empty where it is neither."""
+    if not isinstance(message, Mapping):
+        return {}
+    fields: dict[str, Any] = {}
+    for call in message.get("tool_calls") or ():
+        fields |= call.get("args") or {}
+    content = message.get("content")
+    if isinstance(content, str) and content.lstrip().startswith("{"):
+        try:
+            value = json.loads(content)
+        except json.JSONDecodeError:
+            return fields  # a cut-off reply gave no fields
+        if isinstance(value, dict):
+            fields |= value
+    return fields
+
+
+def _name(value: str) -> str:
+    return _NO_LETTER.sub("_", value.rsplit("/", maxsplit=1)[-1].casefold()).strip("_")
+
+
+def _plain(value: Any) -> Any:
+    return " ".join(value.casefold().split()) if isinstance(value, str) else value

@@ -1,0 +1,115 @@
+"""`langgraph-truce rules`: look at rules, compare them, take them out and in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from langgraph_truce.cli import books
+
+if TYPE_CHECKING:
+    from langgraph_truce.rules import AgentRules, RuleBook
+
+app = typer.Typer(help="Show, compare, export and import rules.", no_args_is_help=True)
+
+Place = Annotated[
+    str,
+    typer.Argument(
+        help="Folder of rule files, run folder, .json file, or store (FILE.sqlite, postgresql://...)."
+    ),
+]
+
+
+@app.command()
+def show(
+    place: Place,
+    *,
+    agent: Annotated[str, typer.Option(help="Only this agent.")] = "",
+    rule: Annotated[str, typer.Option(help="Only this rule of the agent (r1, r2, ...).")] = "",
+    text: Annotated[bool, typer.Option("--text", help="The instructions as they are sent.")] = False,
+) -> None:
+    """Print agents with their rules and rule ids."""
+    from langgraph_truce.errors import UserMistake
+
+    if rule and not agent:
+        raise UserMistake(f"--rule {rule} needs --agent: rule ids count for each agent alone")
+    book = books.read(place)
+    for name in [agent] if agent else sorted(book.agents):
+        rules = book.agent(name)
+        said = rules.rule(rule).text if rule else rules.render() if text else _listed(rules)
+        typer.echo(said, nl=not said.endswith("\n"))
+    if not agent:
+        typer.echo(f"version {book.version}")
+
+
+@app.command()
+def diff(old: Place, new: Place) -> None:
+    """Print what NEW changes in OLD, rule by rule."""
+    from langgraph_truce.rules import diff as changes
+
+    said = changes(books.read(old), books.read(new)) or "No difference."
+    typer.echo(said, nl=not said.endswith("\n"))
+
+
+@app.command()
+def export(
+    place: Place,
+    to: Annotated[str, typer.Argument(help="New folder (Markdown files) or new .json file.")],
+) -> None:
+    """Write rules as Markdown files or one JSON file: those of a run, or the active ones of a store."""
+    book = books.read(place)
+    books.write(book, to)
+    typer.echo(f"{len(book.agents)} agents written to {to}")
+
+
+@app.command(name="import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(help="A prompt as a text file (with --agent), or any place of rules.")
+    ],
+    to: Annotated[
+        str, typer.Argument(help="Folder, .json file or store; a store makes them its active version.")
+    ],
+    *,
+    agent: Annotated[str, typer.Option(help="Role path of the node that sends this prompt.")] = "",
+) -> None:
+    """Split a prompt text into fixed text and rules, or bring edited rules into a store."""
+    if agent:
+        rules = _parsed(source, agent)
+        _add(rules, Path(to))
+        typer.echo(f"{agent}: {len(rules.rules)} rules found, written to {to}")
+        return
+    book = books.read(source)
+    books.write(book, to)
+    typer.echo(f"{len(book.agents)} agents written to {to}, version {book.version}")
+
+
+def _listed(rules: AgentRules) -> str:
+    lines = [f"{rules.agent}: {len(rules.rules)} rules"]
+    for rule in rules.rules:
+        marks = "".join([" protected" * rule.protected, " example" * (rule.kind == "example")])
+        lines.append(f"  {rule.id:>4}{marks}  " + rule.text.replace("\n", "\n" + " " * 8))
+    return "\n".join(lines)
+
+
+def _parsed(source: str, agent: str) -> AgentRules:
+    from langgraph_truce.errors import UserMistake
+    from langgraph_truce.rules import parse
+
+    file = Path(source)
+    if not file.is_file():
+        raise UserMistake(f"{file}: no such file; with --agent, give the prompt as a text file")
+    return parse(agent, file.read_text(encoding="utf-8"))
+
+
+def _add(rules: AgentRules, folder: Path) -> None:
+    """Write `rules` beside the other agents' files in `folder`."""
+    from langgraph_truce.errors import UserMistake
+    from langgraph_truce.rules import RuleBook, write_rules
+
+    there: RuleBook = books.read(str(folder)) if folder.is_dir() and any(folder.iterdir()) else RuleBook({})
+    if rules.agent in there.agents:
+        raise UserMistake(f"{folder} has rules for {rules.agent!r} already; nothing is overwritten")
+    write_rules(there.with_agent(rules), folder)

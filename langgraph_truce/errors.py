@@ -1,0 +1,95 @@
+"""The error model, written down once.
+
+1. **A user's mistake** (a broken rule file, an unknown role, a split that overlaps) raises a
+   `UserMistake`: one sentence that names the value, the place and the way out. Exit code 2.
+2. **A bad rollout is data.** Wrong answers, exceptions and time-outs of the user's own graph are scored
+   (`Outcome.error`, score 0) and the run goes on. Failures of the infrastructure (connection lost, 429,
+   the harness itself) exclude the rollout (`Outcome.excluded`) and are counted; they are never zeros.
+3. **A bad reply of a critic or optimizer model** is one repair round, then a `ModelReplyError` that the
+   caller records; it never stops a run and never becomes an edit.
+4. **An edit that cannot be applied** raises `EditError` inside, and is a record in the ledger outside.
+5. `assert` is for our own bugs only.
+
+Tree::
+
+    TruceError
+    ├── UserMistake
+    │   ├── RuleFileError     a rule file cannot be read
+    │   ├── UnknownNameError  no such role, rule, field, graph or evaluator
+    │   ├── TaskError         tasks or splits are not usable
+    │   ├── EvaluatorError    the evaluator raised, or returned what is no score
+    │   ├── BindError         instructions() was called where no rules can be found
+    │   ├── SystemMismatch    graph, rules and tasks do not fit together
+    │   ├── GateRefused       too little data for the error control that was asked for
+    │   └── MissingExtra      an optional package is not installed
+    ├── EditError             an edit does not fit the rules it was written for
+    ├── ModelReplyError       a model's reply could not be read, twice
+    └── RunError              a run folder is in use, from another system, or damaged
+"""
+
+from __future__ import annotations
+
+
+class TruceError(Exception):
+    """Base of every error this library raises on purpose."""
+
+    exit_code: int = 1
+    """Exit status of the command line when this error ends it."""
+
+
+class UserMistake(TruceError):
+    """Something the user can put right; the message says how."""
+
+    exit_code = 2
+
+
+class RuleFileError(UserMistake):
+    """A rule file cannot be read: `FILE:LINE: what is wrong; what is allowed`."""
+
+
+class UnknownNameError(UserMistake):
+    """A name (role, rule, field, graph, evaluator, column) that does not exist; the message lists those that do."""
+
+
+class TaskError(UserMistake):
+    """A task file, a task or a split that cannot be used."""
+
+
+class EvaluatorError(UserMistake):
+    """The evaluator raised, or returned something that is no score in its range."""
+
+
+class BindError(UserMistake):
+    """`instructions()` found no rules, or was called without run context during an optimization."""
+
+
+class SystemMismatch(UserMistake):
+    """The graph, its rules and the tasks do not fit together."""
+
+
+class GateRefused(UserMistake):
+    """The gate cannot keep its promise with so little data; the message names the alternatives."""
+
+
+class MissingExtra(UserMistake):
+    """An optional package is not installed; the message carries the pip line."""
+
+    def __init__(self, what: str, pip: str) -> None:
+        super().__init__(f"{what} needs a package that is not installed; install it with: pip install {pip}")
+
+
+class EditError(TruceError):
+    """An edit does not fit the rules it was written for (contract 3: a recorded error, never a no-op)."""
+
+
+class ModelReplyError(TruceError):
+    """A model's reply could not be read as the object asked for, also not after one repair round."""
+
+    def __init__(self, message: str, reply: str = "") -> None:
+        super().__init__(message)
+        self.reply = reply
+        """The last reply, as it came."""
+
+
+class RunError(TruceError):
+    """A run folder that is in use, belongs to another system, or is damaged."""

@@ -1,0 +1,248 @@
+"""Evaluators as LangSmith's: a function of some of `inputs, outputs, reference_outputs, run, example`.
+
+`as_evaluator` gives such a function one face, `await evaluate(task, outputs) -> Outcome`, and lets nothing through
+that is not a score: what raises, or returns NaN, None or a wrong type, is an `EvaluatorError` in one sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import numbers
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from langsmith.evaluation import EvaluationResult
+from langsmith.schemas import Example, Run
+
+from langgraph_truce.errors import EvaluatorError
+from langgraph_truce.task import Outcome, Task
+
+PARAMETERS = ("inputs", "outputs", "reference_outputs", "run", "example")
+"""What an evaluator may ask for, by parameter name."""
+
+_ALLOWED = (
+    'a number, a bool, {"key": ..., "score": ..., "comment": ...}, an EvaluationResult, or a list of those'
+)
+_ROUNDING = 1e-9
+"""How far outside its range a score may lie through floating-point sums."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """An evaluator with one face; made by `as_evaluator`."""
+
+    fn: Any
+    """The user's function, or an object with `evaluate_run` (LangSmith's `RunEvaluator`)."""
+    name: str
+    """What messages call it, and the key of a bare number."""
+    wants: tuple[str, ...]
+    """Names of `PARAMETERS` that are handed to it."""
+    objective: str = ""
+    """Key of the primary score; empty where there is one key only."""
+    low: float = 0.0
+    """Score that becomes 0."""
+    high: float = 1.0
+    """Score that becomes 1."""
+
+    async def __call__(self, task: Task, outputs: Any, run: Any = None) -> Outcome:
+        """Score `outputs`, the system's answer to `task`.
+
+        Args:
+            task: gives `inputs`, `reference_outputs` and `example`.
+            outputs: what the system answered, as it is; in `run.outputs` a non-mapping stands under "output".
+            run: a LangSmith run; without one, evaluators that ask for it get a run made of `task` and `outputs`.
+
+        Raises:
+            EvaluatorError: it raised, or returned no score in its range; the message names the task.
+        """
+        try:
+            returned = await self._call(self._arguments(task, outputs, run))
+        except Exception as e:
+            raise EvaluatorError(
+                f"{self._at(task)} raised {type(e).__name__}: {e}; mend the evaluator"
+            ) from e
+        scores, comments = self._read(returned, task)
+        key = self._primary(scores, task)
+        feedback = [comments.pop(key, ""), *(f"{k}: {c}" for k, c in comments.items())]
+        return Outcome(outputs, scores[key], "\n".join(f for f in feedback if f), scores)
+
+    def _at(self, task: Task) -> str:
+        return f"evaluator {self.name!r} on task {task.id!r}"
+
+    def _arguments(self, task: Task, outputs: Any, run: Any) -> dict[str, Any]:
+        made: dict[str, Any] = {
+            "inputs": dict(task.inputs),
+            "outputs": outputs,
+            "reference_outputs": dict(task.reference_outputs),
+        }
+        if "example" in self.wants:
+            made["example"] = _example(task)
+        if "run" in self.wants:
+            made["run"] = run if run is not None else _run(task, outputs)
+        return {name: made[name] for name in self.wants}
+
+    async def _call(self, arguments: Mapping[str, Any]) -> Any:
+        if hasattr(self.fn, "aevaluate_run"):
+            return await self.fn.aevaluate_run(arguments["run"], arguments["example"])
+        if hasattr(self.fn, "evaluate_run"):
+            return await asyncio.to_thread(self.fn.evaluate_run, arguments["run"], arguments["example"])
+        if inspect.iscoroutinefunction(self.fn):
+            return await self.fn(**arguments)
+        # a thread: a slow judge must not hold up the other rollouts
+        returned = await asyncio.to_thread(self.fn, **arguments)
+        return await returned if inspect.isawaitable(returned) else returned
+
+    def _read(self, returned: Any, task: Task) -> tuple[dict[str, float], dict[str, str]]:
+        """Scores in [0, 1] and comments, by key."""
+        scores: dict[str, float] = {}
+        comments: dict[str, str] = {}
+        for item in _items(returned):
+            key, score, comment = self._one(item, task)
+            if key in scores:
+                raise EvaluatorError(
+                    f"{self._at(task)} returned the key {key!r} twice; give each score its own key"
+                )
+            scores[key] = self._scaled(score, key, task)
+            if comment:
+                comments[key] = str(comment)
+        if not scores:
+            raise EvaluatorError(f"{self._at(task)} returned no score; return {_ALLOWED}")
+        return scores, comments
+
+    def _one(self, item: Any, task: Task) -> tuple[str, Any, Any]:
+        if isinstance(item, EvaluationResult):
+            return item.key, item.score, item.comment
+        if isinstance(item, Mapping):
+            if "score" not in item:
+                raise EvaluatorError(
+                    f"{self._at(task)} returned a mapping without 'score', with {sorted(map(str, item))}; "
+                    f"return {_ALLOWED}"
+                )
+            return str(item.get("key") or self.name), item["score"], item.get("comment")
+        return self.name, item, None
+
+    def _scaled(self, score: Any, key: str, task: Task) -> float:
+        if type(score).__module__ == "numpy" and hasattr(score, "item"):
+            score = score.item()
+        if isinstance(score, bool):
+            return float(score)
+        if not isinstance(score, numbers.Real):
+            raise EvaluatorError(
+                f"{self._at(task)} returned {_short(score)} ({type(score).__name__}) as {key!r}; return {_ALLOWED}"
+            )
+        share = (float(score) - self.low) / (self.high - self.low)
+        if math.isnan(share) or not -_ROUNDING <= share <= 1 + _ROUNDING:
+            raise EvaluatorError(
+                f"{self._at(task)} returned {float(score)} as {key!r}; scores lie in [{self.low:g}, {self.high:g}], "
+                "another range is declared with low= and high="
+            )
+        return min(1.0, max(0.0, share))
+
+    def _primary(self, scores: Mapping[str, float], task: Task) -> str:
+        there = ", ".join(repr(k) for k in scores)
+        if self.objective:
+            if self.objective not in scores:
+                raise EvaluatorError(
+                    f"{self._at(task)} returned no key {self.objective!r}, the objective; it returned {there}"
+                )
+            return self.objective
+        if len(scores) > 1:
+            raise EvaluatorError(
+                f"{self._at(task)} returned several keys ({there}); name the primary one: objective="
+            )
+        return next(iter(scores))
+
+
+def as_evaluator(fn: Any, *, objective: str = "", low: float = 0.0, high: float = 1.0) -> Evaluate:
+    """`fn` with one face.
+
+    Args:
+        fn: a function, sync or async, of any of `PARAMETERS`, or a LangSmith `RunEvaluator`. It returns a number, a
+            bool, a mapping with "score" (and "key", "comment"), an `EvaluationResult`, a list of those, or
+            `{"results": [...]}`. Sync ones run in a thread. An `Evaluate` is given back with the settings named here.
+        objective: key of the primary score, needed where several keys come; the others are guards.
+        low: score that becomes 0.
+        high: score that becomes 1; every number returned lies in [low, high], bools are 0 and 1 in any range.
+
+    Raises:
+        EvaluatorError: `fn` cannot be called with these parameters, or the range is empty.
+    """
+    if isinstance(fn, Evaluate):
+        if not objective and (low, high) == (0.0, 1.0):
+            return fn
+        fn = fn.fn
+    name = str(getattr(fn, "__name__", None) or getattr(fn, "_name", None) or type(fn).__name__)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise EvaluatorError(
+            f"evaluator {name!r}: the range low={low:g}, high={high:g} is empty; give low < high"
+        )
+    return Evaluate(fn, name, _wants(fn, name), objective, float(low), float(high))
+
+
+def _wants(fn: Any, name: str) -> tuple[str, ...]:
+    if hasattr(fn, "evaluate_run") or hasattr(fn, "aevaluate_run"):
+        return ("run", "example")
+    if not callable(fn):
+        raise EvaluatorError(
+            f"an evaluator is a function of some of {', '.join(PARAMETERS)}, got {_short(fn)}"
+        )
+    wants: list[str] = []
+    for p in inspect.signature(fn).parameters.values():
+        by_name = p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}
+        if by_name and p.name in PARAMETERS:
+            wants.append(p.name)
+        elif p.kind is p.POSITIONAL_ONLY or (by_name and p.default is p.empty):
+            raise EvaluatorError(
+                f"evaluator {name!r} has the parameter {p.name!r}; it may ask, by name, for: {', '.join(PARAMETERS)}"
+            )
+    return tuple(wants)
+
+
+def _items(returned: Any) -> Sequence[Any]:
+    if isinstance(returned, Mapping) and "results" in returned:
+        returned = returned["results"]
+    return returned if isinstance(returned, list | tuple) else [returned]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - one line of a terminal
+
+
+def _uuid(kind: str, task: Task) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"langgraph-truce/{kind}/{task.id}")
+
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+"""Stands for "no time": equal calls give equal objects."""
+
+
+def _example(task: Task) -> Example:
+    return Example(
+        id=_uuid("example", task),
+        dataset_id=uuid.UUID(int=0),
+        inputs=dict(task.inputs),
+        outputs=dict(task.reference_outputs),
+        metadata=dict(task.metadata),
+        created_at=_EPOCH,
+    )
+
+
+def _run(task: Task, outputs: Any) -> Run:
+    run_id = _uuid("run", task)
+    return Run(
+        id=run_id,
+        trace_id=run_id,
+        name="langgraph-truce",
+        run_type="chain",
+        start_time=_EPOCH,
+        end_time=_EPOCH,
+        inputs=dict(task.inputs),
+        outputs=dict(outputs) if isinstance(outputs, Mapping) else {"output": outputs},
+        reference_example_id=_uuid("example", task),
+    )

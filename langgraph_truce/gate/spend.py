@@ -1,0 +1,81 @@
+"""How the gate spends its error rate: over iterations, over the joint set and its halves, and down the pruning tree.
+
+**Claim.** If every test's p-value is valid, the probability that a run accepts any set of edits that is no
+improvement is at most alpha.
+
+**Iterations.** Iteration i of K spends alpha_i = alpha / K, and the sum is alpha. An iteration's candidate comes from
+train tasks; as long as nothing has been accepted, all that earlier gates tell is that they did not accept, so the
+candidates on that path are fixed before validation is looked at and the union bound holds. After an acceptance the
+baseline is measured on fresh replicates. (`Batch.history` tells a suggester decisions, never
+estimates: with those, bits of validation would reach it and the bound would be no theorem.)
+
+**One iteration.** Hypotheses are candidate sets ("this set is no improvement"). They form trees that are known before any
+data is seen: one root for the joint set S with level a_S, one root for each half H_j (halves of halves too) with level
+a_H, where a_S + (number of halves) * a_H <= alpha_i. The children of a set are what is left when one more edit is
+pruned; a set's level is divided equally among its children. A child is tested only when its parent was accepted.
+Call a true hypothesis *first* when no ancestor in its tree is true. Accepting any useless set implies that a first one
+was rejected: follow the path from that set up to its root, all of whose sets were rejected. No first hypothesis is an
+ancestor of another, so their levels add up to at most the level of their root, whatever the truth is; the roots
+add up to at most alpha_i. The union bound over first hypotheses, which the data do not choose, gives the claim.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from langgraph_truce.errors import GateRefused
+
+JOINT_SHARE = 0.75
+"""Share of alpha_i for the joint set where halves may follow; ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Levels of the root hypotheses of one iteration."""
+
+    joint: float
+    """a_S."""
+    half: float
+    """a_H; 0.0 where no halves are tried."""
+    halves: int
+    """How many halves may be tried at most."""
+
+
+def levels(alpha_i: float, edits: int, tasks: int, trials: int) -> Levels:
+    """Levels for `edits` edits, `tasks` tasks and at most `trials` candidate sets (1 tries the joint set alone).
+
+    Where no halves are possible, or n tasks could never pass at their level (2^-n above it), the joint set gets all.
+    """
+    halves = min(trials - 1, 2 * edits - 2)
+    if halves > 0:
+        split = Levels(JOINT_SHARE * alpha_i, (1 - JOINT_SHARE) * alpha_i / halves, halves)
+        if reachable(min(split.half, split.joint), tasks):
+            return split
+    return Levels(alpha_i, 0.0, 0)
+
+
+def child(level: float, siblings: int) -> float:
+    """Level of each of the `siblings` sets that leave one more edit out of a set accepted at `level`."""
+    return level / siblings
+
+
+def reachable(level: float, tasks: int) -> bool:
+    """True where the smallest p-value of `tasks` tasks, 2^-tasks, is at most `level`."""
+    return 2.0**-tasks <= level
+
+
+def require(alpha: float, iterations: int, tasks: int) -> None:
+    """Refuse when `tasks` validation tasks can never pass at alpha / iterations.
+
+    Raises:
+        GateRefused: one sentence with the number of tasks that is needed, and `on_validation` as the way out.
+    """
+    if reachable(alpha / iterations, tasks):
+        return
+    needed = math.ceil(math.log2(iterations / alpha))
+    raise GateRefused(
+        f"{tasks} validation tasks give p-values of at least {2.0**-tasks:.3g}, but each of {iterations} iterations may "
+        f"spend only {alpha / iterations:.3g} (alpha {alpha:g} / {iterations}); give at least {needed} validation tasks, "
+        "plan fewer iterations, or use on_validation(), which has no error control"
+    )

@@ -1,0 +1,6 @@
+"""Optimization methods: short compositions of the library's decisions."""
+
+from langgraph_truce.methods.offline import offline
+from langgraph_truce.methods.truce import outcome_only, truce, whole_prompt
+
+__all__ = ["offline", "outcome_only", "truce", "whole_prompt"]

@@ -1,0 +1,70 @@
+"""The lab: what the decisions of a method may do to the world, journalled, metered and seeded."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableConfig
+from pydantic import BaseModel
+
+from langgraph_truce import prompts
+from langgraph_truce.errors import ModelReplyError
+from langgraph_truce.model import Journal, JournalCallback, ask
+from langgraph_truce.rollout.run import Runner
+from langgraph_truce.rules import RuleBook
+from langgraph_truce.seams import Rollout
+from langgraph_truce.seed import seeded
+from langgraph_truce.task import Task
+
+M = TypeVar("M", bound=BaseModel)
+Models = Mapping[str, BaseChatModel]
+"""Chat model by purpose (`credit`, `suggest`, `merge`, `write`); the key "" serves the purposes not named."""
+
+
+class RunLab:
+    """The `Lab` of a real run (see `seams.Lab`)."""
+
+    def __init__(self, runner: Runner, models: Models, journal: Journal, seed: int) -> None:
+        self._runner = runner
+        self._models = models
+        self._journal = journal
+        self._seed = seed
+        self._gate = asyncio.Semaphore(runner.system.in_flight)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return self._seed
+
+    @property
+    def has_model(self) -> bool:
+        """True where a critic/optimizer model was given."""
+        return bool(self._models)
+
+    def rng(self, *key: object) -> random.Random:
+        """A generator seeded by (seed, *key)."""
+        return seeded(self._seed, *key)
+
+    def about(self, role: str) -> str:
+        """A role's place in the graph, in one line."""
+        return self._runner.system.about(role)
+
+    async def rollouts(
+        self, tasks: Sequence[Task], book: RuleBook, *, replicate: int = 0, purpose: str = "gate"
+    ) -> tuple[Rollout, ...]:
+        """Run and evaluate `tasks` with `book`, in order; those that exist already are read."""
+        return await self._runner.run_all(tasks, book, replicate=replicate, purpose=purpose)
+
+    async def ask(self, prompt: str, fields: Mapping[str, str], schema: type[M], *, purpose: str) -> M:
+        """Ask the model of `purpose`; equal questions of one run get the journalled answer."""
+        model = self._models.get(purpose) or self._models.get("")
+        if model is None:
+            raise ModelReplyError(f"no model was given for {purpose!r}; pass model= to optimize()")
+        text = prompts.load(prompt).fill(fields)
+        callback = JournalCallback(self._journal, ("ask", purpose), purpose)
+        async with self._gate:
+            return await ask(model, text, schema, config=RunnableConfig(callbacks=[callback]))

@@ -1,0 +1,200 @@
+"""The optimizer's boxes, one function each (Algorithm 1 of TRUCE).
+
+Every box reads what it needs from the records, writes its result there under (iteration, box) and returns only ids,
+counters and memory: run twice, it writes the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from langgraph.errors import NodeError
+from langgraph.types import Command, Send
+
+from langgraph_truce.codec import to_json
+from langgraph_truce.errors import RunError
+from langgraph_truce.optimizer.ledger import lines
+from langgraph_truce.optimizer.session import Session
+from langgraph_truce.optimizer.state import Block, State
+from langgraph_truce.rules import apply
+from langgraph_truce.seams import Batch, Comparison, Memory, Verdict
+
+BLOCKS = 32
+"""At most so many `Send`s per iteration: their bookkeeping costs as much as a short rollout."""
+NOTHING = Comparison(0, 0.0, 0.0, 0.0, 0.95, 1.0, 0.0, 0.0)
+"""The comparison of an iteration that had no candidate."""
+
+Update = dict[str, Any]
+Decide = Callable[[Batch, Memory, Any], Awaitable[tuple[Any, Memory]]]
+
+
+class Boxes:
+    """The boxes of one session, as LangGraph nodes."""
+
+    def __init__(self, session: Session | None) -> None:
+        self._session = session
+
+    @property
+    def _s(self) -> Session:
+        if self._session is None:
+            raise RunError(
+                "this graph has no session: it can be looked at; run it with langgraph_truce.optimize(...)"
+            )
+        return self._session
+
+    async def tasks(self, state: State) -> Update:
+        """Line 3: draw this iteration's train tasks."""
+        iteration = state["iteration"] + 1
+        train = [t.id for t in self._s.splits.train]
+        size = min(self._s.method.sample or len(train), len(train))
+        self._s.expect("rollouts", iteration, size)
+        drawn = set(self._s.lab.rng("sample", iteration).sample(train, size))
+        return {
+            "iteration": iteration,
+            "sample": [t for t in train if t in drawn],
+            "decision": "",
+            "failed": [],
+        }
+
+    def fan_out(self, state: State) -> list[Send]:
+        """Blocks of tasks for the rollout boxes, all at once; the runner's semaphore bounds them."""
+        tasks = state["sample"]
+        size = math.ceil(len(tasks) / BLOCKS)
+        blocks = [tasks[i : i + size] for i in range(0, len(tasks), size)]
+        return [
+            Send("rollout", Block(iteration=state["iteration"], version=state["version"], tasks=block))
+            for block in blocks
+        ]
+
+    async def rollout(self, state: Block) -> Update:
+        """Lines 6-7: run and evaluate a block of tasks."""
+        book = await self._s.book(state["version"])
+        replicate = self._s.replicate(state["iteration"])
+        tasks = [self._s.task(t) for t in state["tasks"]]
+        self._s.remember(await self._s.lab.rollouts(tasks, book, replicate=replicate, purpose="task"))
+        return {}
+
+    async def rollout_failed(self, state: Block, error: NodeError) -> Command[str]:  # noqa: ARG002 - LangGraph's signature
+        """A block that broke: its siblings go on, and `evaluate` runs it again, where a second failure is raised."""
+        # the node's own edge is not followed after an error: without this, all blocks broken would end the run
+        return Command(update={"failed": state["tasks"]}, goto="evaluate")
+
+    async def evaluate(self, state: State) -> Update:
+        """Line 7: what the rollouts of this iteration scored; blocks that broke are run again first."""
+        if broken := [self._s.task(t) for t in state.get("failed", [])]:
+            book = await self._s.book(state["version"])
+            replicate = self._s.replicate(state["iteration"])
+            await self._s.lab.rollouts(broken, book, replicate=replicate, purpose="task")
+        rollouts = await self._s.rollouts(state)
+        if not rollouts:
+            raise RunError(
+                f"iteration {state['iteration']}: the infrastructure failed for each of {len(state['sample'])} tasks; "
+                "mend the connection and give the same command again"
+            )
+        scores = [r.outcome.score for r in rollouts]
+        row = {
+            "train_score": sum(scores) / len(scores),
+            "tasks": len(scores),
+            "excluded": len(state["sample"]) - len(scores),
+            "errors": sum(1 for r in rollouts if r.outcome.error),
+        }
+        await self._s.records.write_box(state["iteration"], "evaluate", row)
+        return {}
+
+    async def segment(self, state: State) -> Update:
+        """Line 8: partition each trajectory."""
+        return await self._decide(state, "segment", self._s.method.segment)
+
+    async def credit(self, state: State) -> Update:
+        """Line 10: Φ."""
+        return await self._decide(state, "credit", self._s.method.credit)
+
+    async def select(self, state: State) -> Update:
+        """Which agents may be edited now."""
+        return await self._decide(state, "select", self._s.method.select)
+
+    async def suggest(self, state: State) -> Update:
+        """Lines 12-13: Ψ."""
+        return await self._decide(state, "suggest", self._s.method.suggest)
+
+    async def merge(self, state: State) -> Update:
+        """Line 15: support and top-k."""
+        return await self._decide(state, "merge", self._s.method.merge)
+
+    async def write(self, state: State) -> Update:
+        """Line 16, first half: suggestions become edits of single rules."""
+        return await self._decide(state, "write", self._s.method.write)
+
+    async def gate(self, state: State) -> Update:
+        """Does the joint candidate win on the validation tasks?"""
+        iteration = state["iteration"]
+        # at least both arms once; pruning and halving may add more
+        self._s.expect("gate", iteration, 2 * len(self._s.splits.validation))
+        batch = await self._s.batch(state)
+        memory = state["memory"]
+        if batch.edits:
+            verdict, own = await self._s.method.gate(batch, memory.get("gate", {}), self._s.lab)
+            memory = {**memory, "gate": dict(own)}
+        else:
+            verdict = Verdict(
+                "inconclusive", (), NOTHING, 0.0, "Nothing was suggested that could be written as an edit."
+            )
+        await self._s.records.write_box(iteration, "gate", verdict)
+        return {"memory": memory, "decision": verdict.decision if batch.edits else "none"}
+
+    async def review(self, state: State) -> Update:
+        """After the gate, before anything is applied: the verdict goes into the ledger."""
+        batch = await self._s.batch(state)
+        verdict = await self._s.records.read_box(state["iteration"], "gate")
+        errors = state["memory"].get("write", {}).get("errors", [])
+        for index, line in enumerate(lines(batch, verdict, errors)):
+            await self._s.records.append(state["iteration"], index, line)
+        return {}
+
+    async def apply(self, state: State) -> Update:
+        """Line 16, second half: the kept edits become the current rules."""
+        if state["decision"] != "accept":
+            return {"idle": state["idle"] + 1}
+        batch = await self._s.batch(state)
+        verdict = await self._s.records.read_box(state["iteration"], "gate")
+        kept = {e["id"] for e in verdict["edits"]}
+        book = apply(batch.book, [e for e in batch.edits if e.id in kept])
+        return {"version": await self._s.records.write_book(book), "idle": 0}
+
+    def onward(self, state: State) -> str:
+        """Line 2: the next iteration, or the end."""
+        patience = self._s.method.patience
+        if state["iteration"] >= self._s.method.iterations or (
+            patience is not None and state["idle"] >= patience
+        ):
+            return "test"
+        return "tasks"
+
+    async def test(self, state: State) -> Update:
+        """Open the test split, once, with the rules as they came and as they are now (contract 8)."""
+        tasks = self._s.splits.test
+        versions = {"initial": state["initial"], "final": state["version"]}
+        rows: dict[str, Any] = {"versions": versions}
+        for arm, version in versions.items():
+            self._s.expect(f"test with the {arm} rules", state["iteration"], len(tasks))
+            rollouts = await self._s.lab.rollouts(tasks, await self._s.book(version), purpose="test")
+            rows[arm] = {r.task: to_json(replace(r.outcome, result=None)) for r in rollouts}
+        await self._s.records.write_box(0, "test", rows)
+        return {
+            "done": "all iterations done"
+            if state["iteration"] >= self._s.method.iterations
+            else "no more gains"
+        }
+
+    async def _decide(self, state: State, name: str, decide: Decide) -> Update:
+        iteration = state["iteration"]
+        self._s.say(name, iteration, 0, 1)
+        batch = await self._s.batch(state)
+        memory = state["memory"]
+        result, own = await decide(batch, memory.get(name, {}), self._s.lab)
+        await self._s.records.write_box(iteration, name, result)
+        self._s.say(name, iteration, 1, 1)
+        return {"memory": {**memory, name: dict(own)}}

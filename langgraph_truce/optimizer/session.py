@@ -1,0 +1,121 @@
+"""A session: everything a run's boxes need that is not state: system, tasks, method, lab, records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langgraph_truce.codec import from_json
+from langgraph_truce.model import Meter
+from langgraph_truce.optimizer.lab import RunLab
+from langgraph_truce.optimizer.records import Records
+from langgraph_truce.optimizer.state import State
+from langgraph_truce.rollout.run import rollout_id
+from langgraph_truce.rules import Edit, RuleBook, Suggestion
+from langgraph_truce.seams import Batch, Credit, Method, Rollout
+from langgraph_truce.system import System
+from langgraph_truce.task import Splits, Task
+from langgraph_truce.trajectory.step import Segment
+
+TOLD = ("iteration", "edit", "decision")
+"""What a suggester learns of earlier edits: never how well they scored on validation."""
+Event = Mapping[str, Any]
+"""Progress: `{"stage", "iteration", "done", "total", "meter"}`."""
+
+
+@dataclass
+class Session:
+    """One run in this process. The optimizer's state survives it; a new session goes on from there."""
+
+    system: System
+    splits: Splits
+    method: Method
+    lab: RunLab
+    records: Records
+    meter: Meter
+    on_event: Callable[[Event], None]
+    _rollouts: dict[str, Rollout] = field(default_factory=dict)
+    _train: dict[str, Task] = field(default_factory=dict)
+    _read: int = 0
+    _stage: str = ""
+    _iteration: int = 0
+    _done: int = 0
+    _total: int = 0
+
+    def rolled(self, purpose: str) -> None:
+        """One more rollout is done."""
+        self._done += 1
+        self.say(self._stage or purpose, self._iteration, self._done, self._total)
+
+    def expect(self, stage: str, iteration: int, total: int) -> None:
+        """A stage of `total` rollouts begins."""
+        self._stage, self._iteration, self._done, self._total = stage, iteration, 0, total
+        self.say(stage, iteration, 0, total)
+
+    def say(self, stage: str, iteration: int, done: int, total: int) -> None:
+        """Tell the progress display where the run is."""
+        meter = self.meter.snapshot()
+        self.on_event({"stage": stage, "iteration": iteration, "done": done, "total": total, "meter": meter})
+
+    def task(self, task_id: str) -> Task:
+        """The train task `task_id`."""
+        if not self._train:
+            self._train = {t.id: t for t in self.splits.train}
+        return self._train[task_id]
+
+    def replicate(self, iteration: int) -> int:
+        """Replicate number of an iteration's train rollouts."""
+        return 0 if self.method.reuse else iteration - 1
+
+    def remember(self, rollouts: Sequence[Rollout]) -> None:
+        """Keep what was just run: the boxes of this iteration need not read it again."""
+        self._rollouts.update({r.id: r for r in rollouts if not r.outcome.excluded})
+
+    async def rollouts(self, state: State) -> tuple[Rollout, ...]:
+        """The counted train rollouts of this iteration, in sample order; the excluded ones are not here."""
+        found: list[Rollout] = []
+        if state["iteration"] != self._read:
+            current = {
+                rollout_id(state["version"], t, self.replicate(state["iteration"])) for t in state["sample"]
+            }
+            self._rollouts = {name: r for name, r in self._rollouts.items() if name in current}
+            self._read = state["iteration"]
+        for task in state["sample"]:
+            name = rollout_id(state["version"], task, self.replicate(state["iteration"]))
+            rollout = self._rollouts.get(name) or await self.records.read_rollout(name)
+            if rollout is not None:
+                self._rollouts[name] = rollout
+                found.append(rollout)
+        return tuple(found)
+
+    async def batch(self, state: State) -> Batch:
+        """What this iteration knows so far, put together from the records."""
+        iteration = state["iteration"]
+        book = await self.records.read_book(state["version"])
+
+        async def box(name: str, kind: type[Any]) -> tuple[Any, ...]:
+            rows = await self.records.read_box(iteration, name)
+            return tuple(from_json(kind, row) for row in rows or ())
+
+        segments = await self.records.read_box(iteration, "segment") or {}
+        merged = await self.records.read_box(iteration, "merge")
+        ledger = await self.records.ledger()
+        return Batch(
+            iteration=iteration,
+            iterations=self.method.iterations,
+            book=book,
+            tasks={t: self.task(t) for t in state["sample"]},
+            validation=tuple(self.splits.validation),
+            rollouts=await self.rollouts(state),
+            segments={r: tuple(from_json(Segment, s) for s in rows) for r, rows in segments.items()},
+            credits=await box("credit", Credit),
+            targets=await box("select", str),
+            suggestions=await box("suggest" if merged is None else "merge", Suggestion),
+            edits=await box("write", Edit),
+            history=tuple({k: line[k] for k in TOLD} for line in ledger if line["iteration"] < iteration),
+        )
+
+    async def book(self, version: str) -> RuleBook:
+        """The rule book `version`."""
+        return await self.records.read_book(version)

@@ -1,0 +1,267 @@
+"""The callback handler that records model calls, tool calls and node timing, keyed by LangGraph's task id."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
+from langgraph.errors import GraphBubbleUp, ParentCommand
+from langgraph.types import Command, Send
+from typing_extensions import override
+
+from langgraph_truce.rollout.task_runs import HIDDEN, Place, TaskRun, path_text, place_of
+from langgraph_truce.trajectory.content import Contents
+from langgraph_truce.trajectory.plain import error_text
+from langgraph_truce.trajectory.step import ModelCall, Usage
+
+NAMESPACE = "langgraph_checkpoint_ns"
+
+
+@dataclass(slots=True)
+class _Open:
+    """A model or tool call that has not ended."""
+
+    task: str
+    slot: int
+    started: float
+
+
+class CallRecorder(BaseCallbackHandler):
+    """Gathers `TaskRun`s; safe in threads: all state is behind one lock."""
+
+    run_inline = True  # in order, on the caller's thread: no executor hop per event
+    raise_error = True  # an error here is our bug, and must not hide in a log
+
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+        self.lock = threading.Lock()
+        self.runs: dict[str, TaskRun] = {}
+        """By task id, in order of start."""
+        self.returned: dict[str, Any] = {}
+        """What each node returned, by task id: the writes of tasks that no saver saw."""
+        self.unjoined = 0
+        """Model calls that carry no task id; they belong to no step."""
+        self._nodes: dict[UUID, tuple[str, float]] = {}
+        self._calls: dict[UUID, _Open] = {}
+        self._parents: dict[str, UUID | None] = {}
+
+    # Nodes -------------------------------------------------------------------------------------------------------
+
+    @override
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """The first chain of a task is its node; later ones with the same parent are its retries."""
+        if not metadata or (namespace := metadata.get(NAMESPACE)) is None:
+            return
+        if metadata["langgraph_node"] in HIDDEN:
+            return
+        task = namespace[namespace.rfind(":") + 1 :]
+        with self.lock:
+            if task not in self.runs:
+                place, call = self._place(namespace)
+                self._parents[task] = parent_run_id
+                self.runs[task] = TaskRun(
+                    place=place,
+                    step=metadata["langgraph_step"],
+                    path=path_text(metadata["langgraph_path"]),
+                    call=call,
+                    input=self.contents.put(inputs),
+                )
+            elif self._parents[task] != parent_run_id or kwargs.get("name") != metadata["langgraph_node"]:
+                return
+            self._nodes[run_id] = (task, perf_counter())
+
+    def _place(self, namespace: str) -> tuple[Place, int]:
+        """The place, with the ids of stateful subgraphs (never two at once in one place) from the open tasks."""
+        place, _ = place_of(namespace)
+        _, call = place_of(namespace.rpartition("|")[0])
+        for level in [n for n, (_, task) in enumerate(place) if not task]:
+            names = [name for name, _ in place[: level + 1]]
+            running = (self.runs[t].place for t, _ in self._nodes.values())
+            found = next((p for p in running if [name for name, _ in p] == names), place[: level + 1])
+            place = (*found, *place[level + 1 :])
+        return place, call
+
+    @override
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A node came back."""
+        if (node := self._nodes.pop(run_id, None)) is None:
+            return
+        task, started = node
+        with self.lock:
+            run = self.runs[task]
+            run.latency = (run.latency or 0.0) + perf_counter() - started
+            run.goto, run.error = goto_of(outputs), ""
+            self.returned[task] = outputs
+
+    @override
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """A node raised, was cancelled, waits for a person, or jumped to its parent graph."""
+        if (node := self._nodes.pop(run_id, None)) is None:
+            return
+        task, started = node
+        with self.lock:
+            run = self.runs[task]
+            run.latency = (run.latency or 0.0) + perf_counter() - started
+            if isinstance(error, ParentCommand):
+                run.goto, run.error = goto_of(error.args[0]), ""
+                self.returned[task] = error.args[0]
+            elif isinstance(error, GraphBubbleUp):
+                run.error = "GraphInterrupt: the node waits for a person"
+            else:
+                run.error = error_text(error)
+
+    # Model calls -------------------------------------------------------------------------------------------------
+
+    @override
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A chat model is called; LangChain batches one prompt per event."""
+        self._call_starts(run_id, metadata, messages[0], kwargs)
+
+    @override
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A text model is called: its prompt counts as one user message."""
+        self._call_starts(run_id, metadata, [{"role": "user", "content": prompts[0]}], kwargs)
+
+    @override
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """The reply, its usage and the provider's name of the model."""
+        first = next((g for batch in response.generations for g in batch), None)
+        reply = getattr(first, "message", None)
+        self._call_ends(run_id, reply if reply is not None else getattr(first, "text", None), response, "")
+
+    @override
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """The call failed; what it cost is unknown."""
+        self._call_ends(run_id, None, None, error_text(error))
+
+    def _call_starts(
+        self,
+        run_id: UUID,
+        metadata: Mapping[str, Any] | None,
+        messages: Sequence[Any],
+        extra: Mapping[str, Any],
+    ) -> None:
+        known = metadata or {}
+        params = extra.get("invocation_params") or {}
+        name = known.get("ls_model_name") or params.get("model") or params.get("model_name") or ""
+        with self.lock:
+            run = self._run(known)
+            if run is None:
+                self.unjoined += 1
+                return
+            run.calls.append(ModelCall(self.contents.put(messages), None, str(name)))
+            self._calls[run_id] = _Open(run.id, len(run.calls) - 1, perf_counter())
+
+    def _call_ends(self, run_id: UUID, reply: Any, response: LLMResult | None, error: str) -> None:
+        if (opened := self._calls.pop(run_id, None)) is None:
+            return
+        latency = perf_counter() - opened.started
+        if isinstance(reply, str):
+            reply = {"role": "assistant", "content": reply}
+        with self.lock:
+            calls = self.runs[opened.task].calls
+            asked = calls[opened.slot]
+            output = None if reply is None else self.contents.put(reply)
+            model = _model_name(reply, response) or asked.model
+            calls[opened.slot] = ModelCall(
+                asked.prompt, output, model, _usage(reply, response), latency, error
+            )
+
+    # Tools -------------------------------------------------------------------------------------------------------
+
+    @override
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        inputs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A tool is called; arguments that LangGraph injects (runtime, state) are not part of its input."""
+        name = (serialized or {}).get("name") or kwargs.get("name") or ""
+        with self.lock:
+            if (run := self._run(metadata or {})) is None:
+                return
+            given = self.contents.put(input_str if inputs is None else inputs)
+            run.tools.append({"name": name, "input": given, "output": None, "error": ""})
+            self._calls[run_id] = _Open(run.id, len(run.tools) - 1, perf_counter())
+
+    @override
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """What the tool gave back."""
+        self._tool_ends(run_id, output, "")
+
+    @override
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """The tool raised."""
+        self._tool_ends(run_id, None, error_text(error))
+
+    def _tool_ends(self, run_id: UUID, output: Any, error: str) -> None:
+        if (opened := self._calls.pop(run_id, None)) is None:
+            return
+        with self.lock:
+            tools = self.runs[opened.task].tools
+            given = None if error else self.contents.put(output)
+            tools[opened.slot] = {**tools[opened.slot], "output": given, "error": error}
+
+    def _run(self, metadata: Mapping[str, Any]) -> TaskRun | None:
+        namespace = metadata.get(NAMESPACE) or ""
+        return self.runs.get(namespace[namespace.rfind(":") + 1 :])
+
+
+def goto_of(returned: Any) -> tuple[str, ...]:
+    """Where the `Command`s in what a node returned send the run, in order."""
+    if isinstance(returned, Command):
+        targets = returned.goto if isinstance(returned.goto, (list, tuple)) else [returned.goto]
+        return tuple(t.node if isinstance(t, Send) else str(t) for t in targets)
+    if isinstance(returned, (list, tuple)) and not hasattr(returned, "_fields"):
+        return tuple(target for item in returned if isinstance(item, Command) for target in goto_of(item))
+    return ()
+
+
+def _usage(reply: Any, response: LLMResult | None) -> Usage:
+    if given := getattr(reply, "usage_metadata", None):
+        return Usage(given.get("input_tokens"), given.get("output_tokens"))
+    given = ((response.llm_output if response else None) or {}).get("token_usage") or {}
+    return Usage(given.get("prompt_tokens"), given.get("completion_tokens"))
+
+
+def _model_name(reply: Any, response: LLMResult | None) -> str:
+    said = getattr(reply, "response_metadata", None) or {}
+    output = (response.llm_output if response else None) or {}
+    return str(said.get("model_name") or said.get("model") or output.get("model_name") or "")

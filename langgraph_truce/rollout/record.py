@@ -1,0 +1,142 @@
+"""Run a user's graph once and keep its trajectory: checkpoints joined with callbacks on the task id."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.store.base import BaseStore
+
+from langgraph_truce.errors import UserMistake
+from langgraph_truce.rollout.behind import SaveQueue
+from langgraph_truce.rollout.calls import CallRecorder
+from langgraph_truce.rollout.tap import Tap, live_saver
+from langgraph_truce.rollout.task_runs import TaskRun, in_order
+from langgraph_truce.rollout.thread import agather
+from langgraph_truce.trajectory.content import Contents
+from langgraph_truce.trajectory.step import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One run of a user's graph."""
+
+    state: Any
+    """The final state, as `ainvoke` gives it; None where the graph raised."""
+    trajectory: Trajectory
+    """Every step up to the end, or up to the error."""
+    error: BaseException | None = None
+    """What the user's graph raised."""
+    unjoined: int = 0
+    """Model calls that LangGraph's metadata did not follow (raw threads); no step holds them."""
+
+
+async def record(
+    graph: Any,
+    graph_input: Any,
+    *,
+    rollout: str,
+    config: RunnableConfig | None = None,
+    saver: BaseCheckpointSaver[Any] | None = None,
+    store: BaseStore | None = None,
+    aggregator: str = "",
+    timeout: float | None = None,
+) -> Recorded:
+    """Run a copy of the compiled `graph` and record it; the graph itself is left as it is.
+
+    The run is detached from the LangGraph run around it, if there is one. Where `saver` already holds checkpoints of
+    the thread, the run goes on from there (`graph_input` None) and the trajectory holds the whole thread; steps of
+    earlier runs have no prompts.
+
+    Args:
+        graph: A compiled graph, sync or async nodes.
+        graph_input: What `ainvoke` is given.
+        rollout: Id of the rollout; also the thread id, unless `config` names one.
+        config: The caller's; its callbacks, metadata and configurable are kept.
+        saver: Where checkpoints go, an async one; None keeps them in memory for the time of the run. LangGraph 1.2
+            cannot save a graph whose subgraph was compiled with `checkpointer=False`; use None there.
+        store: Long-term store of the run; None keeps the graph's own.
+        aggregator: Role path that closes a round; "" begins a new round when a role runs again.
+        timeout: Seconds the run may take; beyond them it is stopped, and `error` is a TimeoutError.
+
+    Raises:
+        UserMistake: `saver` has no async methods.
+        asyncio.CancelledError, KeyboardInterrupt: as they come.
+    """
+    recorder = CallRecorder(Contents())
+    behind = None if saver is None else SaveQueue()
+    tap = Tap(live_saver() if saver is None else saver, recorder, behind)
+    run_config = _config(config, rollout, recorder)
+    thread: RunnableConfig = {"configurable": {"thread_id": run_config["configurable"]["thread_id"]}}
+    going_on = saver if saver is not None and await _has_checkpoints(saver, thread) else None
+    copied = graph.copy({"checkpointer": tap, **({} if store is None else {"store": store})})
+    # Kept checkpoints need "sync": before an async save LangGraph changes those of join edges. Without a saver nothing
+    # is kept, and "async" spares subgraphs compiled with `checkpointer=False`, which raise under "sync".
+    durability: Literal["sync", "async"] = "async" if saver is None else "sync"
+    call = copied.ainvoke(graph_input, run_config, durability=durability)
+    state, error = await _run(call, timeout, behind)
+    runs = tap.collect()
+    if going_on is not None:
+        runs = await _with_earlier(graph, going_on, thread, tap, runs)
+    steps = in_order(runs, aggregator)
+    return Recorded(state, Trajectory(rollout, steps, recorder.contents.blobs), error, recorder.unjoined)
+
+
+async def _run(
+    call: Coroutine[Any, Any, Any], timeout: float | None, behind: SaveQueue | None
+) -> tuple[Any, Exception | None]:
+    """Run in a context of its own, then write what is queued; nothing of the run is left behind when this ends."""
+    state: Any = None
+    error: Exception | None = None
+    try:
+        try:
+            async with asyncio.timeout(timeout):
+                state = await asyncio.get_running_loop().create_task(call, context=contextvars.Context())
+        except Exception as raised:  # noqa: BLE001 (whatever the user's graph raises is this rollout's outcome)
+            error = raised
+        if behind is not None:
+            await behind.flush()
+    except Exception as failed:  # noqa: BLE001 (a save that fails ends the rollout as it would end the graph)
+        error = error or failed
+    finally:
+        if behind is not None:
+            await behind.close()
+    return state, error
+
+
+def _config(config: RunnableConfig | None, rollout: str, recorder: CallRecorder) -> RunnableConfig:
+    """The caller's config with our handler and a thread id."""
+    given: RunnableConfig = {**config} if config else {}
+    callbacks = given.get("callbacks")
+    if isinstance(callbacks, BaseCallbackManager):
+        manager = callbacks.copy()
+        manager.add_handler(recorder, inherit=True)
+        given["callbacks"] = manager
+    else:
+        given["callbacks"] = [*(callbacks or ()), recorder]
+    given["configurable"] = {"thread_id": rollout, **given.get("configurable", {})}
+    return given
+
+
+async def _has_checkpoints(saver: BaseCheckpointSaver[Any], thread: RunnableConfig) -> bool:
+    try:
+        return await saver.aget_tuple(thread) is not None
+    except NotImplementedError as sync_only:
+        name = type(saver).__name__
+        raise UserMistake(
+            f"record: {name} has no async methods and rollouts are async; give Async{name} or leave saver out"
+        ) from sync_only
+
+
+async def _with_earlier(
+    graph: Any, saver: BaseCheckpointSaver[Any], thread: RunnableConfig, tap: Tap, runs: list[TaskRun]
+) -> list[TaskRun]:
+    """The steps of the thread from before this run, then those of this run."""
+    earlier = await agather(graph, saver, thread, tap.recorder.contents)
+    return list({run.id: run for run in [*earlier, *runs]}.values())

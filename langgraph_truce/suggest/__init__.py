@@ -1,0 +1,6 @@
+"""Suggesting: from credits to policy-editing suggestions."""
+
+from langgraph_truce.suggest.contrast import contrast
+from langgraph_truce.suggest.verbal import suggest_rules
+
+__all__ = ["contrast", "suggest_rules"]

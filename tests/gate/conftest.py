@@ -1,0 +1,83 @@
+"""A bench for gates: a rule book of words, and a lab whose scores are a function of the rendered rules."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from langgraph_truce.rules import AgentRules, Edit, Rule, RuleBook, Slot, Suggestion
+from langgraph_truce.seams import Batch, Rollout
+from langgraph_truce.task import Outcome, Task
+from langgraph_truce.trajectory import Trajectory
+
+Score = Callable[[int, int, str], float | None]
+"""(task number, replicate, the solver's instructions) -> score; None excludes the rollout."""
+
+
+@dataclass
+class Bench:
+    """The part of a lab that gates use; counts what it ran."""
+
+    score: Score
+    seed: int = 0
+    has_model: bool = False
+    runs: list[tuple[str, int, int]] = field(default_factory=list)
+    """(version, replicate, tasks) of every call."""
+    purposes: set[str] = field(default_factory=set)
+
+    def rng(self, *key: object) -> random.Random:
+        return random.Random(repr((self.seed, *key)))
+
+    def about(self, role: str) -> str:
+        return role
+
+    async def rollouts(
+        self, tasks: Sequence[Task], book: RuleBook, *, replicate: int = 0, purpose: str = "gate"
+    ) -> tuple[Rollout, ...]:
+        self.runs.append((book.version, replicate, len(tasks)))
+        self.purposes.add(purpose)
+        text = book.render("solver")
+        return tuple(self._one(t, book.version, replicate, text) for t in tasks)
+
+    def _one(self, task: Task, version: str, replicate: int, text: str) -> Rollout:
+        name = f"{version}/{task.id}/{replicate}"
+        score = self.score(int(task.inputs["n"]), replicate, text)
+        outcome = Outcome(None, 0.0, excluded="429") if score is None else Outcome("x", score)
+        return Rollout(name, task.id, replicate, version, outcome, Trajectory(name, (), {}))
+
+    async def ask(self, *args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a gate asks no model")
+
+
+BOOK = RuleBook({"solver": AgentRules("solver", ("Solve.\n- ", Slot(Rule("r1", "first")), "\n"), next_id=2)})
+
+
+def add(name: str, text: str, support: float = 0.5) -> Edit:
+    """An edit that adds a rule."""
+    wish = Suggestion("ADD", "solver", text, support=support)
+    return Edit(name, "ADD", "solver", text=text, suggestion=wish)
+
+
+def batch(*edits: Edit, tasks: int = 60, iteration: int = 1, book: RuleBook = BOOK) -> Batch:
+    """A batch as the gate gets it, K = 5."""
+    validation = tuple(Task(f"t{i}", {"n": i}) for i in range(tasks))
+    return Batch(iteration, 5, book, {}, validation=validation, edits=edits)
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What the tests of this folder share."""
+
+    Bench: type[Bench] = Bench
+    book: RuleBook = BOOK
+    add: Callable[..., Edit] = add
+    batch: Callable[..., Batch] = batch
+
+
+@pytest.fixture
+def kit() -> Kit:
+    return Kit()

@@ -1,0 +1,58 @@
+"""Texts for prompts, and which rules a step ran with."""
+
+from __future__ import annotations
+
+from langgraph_truce.batch import (
+    agent_of,
+    outcome_text,
+    role_of,
+    rules_text,
+    steps_of,
+    task_text,
+    values_text,
+)
+from langgraph_truce.task import Outcome, Task
+from langgraph_truce.testing.batches import make_book, make_rollout, make_rules
+
+BOOK = make_book(make_rules("a", "One.\nTwo."), make_rules("a@2", "Three."), make_rules("team/b", "Four."))
+
+
+def test_a_step_runs_with_the_rules_of_its_round_where_there_are_any() -> None:
+    assert [agent_of(BOOK, "a", n) for n in (1, 2, None)] == ["a", "a@2", "a"]
+    assert agent_of(BOOK, "stranger", 1) == ""
+    run = make_rollout("t", [("a", 1, "x"), ("a", 2, "y"), ("team/b", 2, "z"), ("a", 3, "w")], score=1.0)
+    assert steps_of(run, BOOK, "a") == ("a#1.0", "a#3.0")
+    assert steps_of(run, BOOK, "a@2") == ("a#2.0",)
+
+
+def test_the_role_of_an_agent_is_its_name_without_the_round() -> None:
+    assert [role_of(n) for n in ("a", "a@2", "team/b@10", "odd@name")] == ["a", "a", "team/b", "odd@name"]
+
+
+def test_long_texts_are_cut_and_say_so() -> None:
+    text = task_text(Task("t", {"q": "x" * 900 + "end"}, {"answer": "secret"}), limit=100)
+    assert len(text) <= 100
+    assert text.startswith("q: xx")
+    assert text.endswith("end")
+    assert "characters left out" in text
+    assert "characters left out" in outcome_text(Outcome("y" * 9000, 1.0))
+
+
+def test_values_outcomes_and_rules_as_text() -> None:
+    assert values_text({"q": "why?", "n": [1, {"é": None}]}) == 'q: why?\nn: [1, {"é": null}]'
+    outcome = Outcome({"label": "x"}, 0.5, error="ValueError: no")
+    assert outcome_text(outcome) == (
+        'score: 0.50 of 1\nthe run ended with an error: ValueError: no\nanswer: {"label": "x"}'
+    )
+    assert rules_text(BOOK.agents["a"]) == "r1: One.\n    Two."
+
+
+def test_a_node_inside_a_subgraph_falls_to_the_nearest_level_with_rules() -> None:
+    book = make_book(make_rules("team", "Be quick."), make_rules("team/solver", "Be right."))
+
+    assert [agent_of(book, role, 1) for role in ("team/solver/model", "team/critic", "team", "other/x")] == [
+        "team/solver",
+        "team",
+        "team",
+        "",
+    ]
