@@ -73,7 +73,7 @@ def contrast(*, words: int = 6, examples: int = 1, least: int = 2, share: float 
     - An instruction for each value of a choice field that was missed: the words that tell its tasks from the others. Where
       a rule already says so with other words, it is modified; where no word tells and more answers with that value are
       wrong than right, it is deleted.
-    - A definition for each other field whose right values share a form.
+    - A definition for each other field whose right values share a form, once no new example is left to show it.
 
     An agent's tasks are those whose reference names it (`department: "billing"` for the agent `billing`); all tasks, where
     no reference names it. Its fields are those of the reference that it answered; for an agent that was never asked,
@@ -135,14 +135,13 @@ def _suggestions(agent: _Agent, settings: _Settings) -> list[Suggestion]:
         return []
     choices = [k for k in agent.fields if agent.choice(k)]
     shown = _examples(agent, choices, settings)
-    quoted = {s.tasks[0] for s in shown}
     out = list(shown)
     for key in agent.fields:
         if key in choices:
             for value in sorted(set(agent.values(key))):
                 out += _instruction(agent, key, value, settings)
-        else:
-            out += _definition(agent, key, quoted, settings)
+        elif not shown:
+            out += _definition(agent, key, settings)
     return out
 
 
@@ -233,9 +232,9 @@ def _deletion(agent: _Agent, key: str, value: str, rule: Rule) -> list[Suggestio
     ]
 
 
-def _definition(agent: _Agent, key: str, quoted: set[str], settings: _Settings) -> list[Suggestion]:
-    """The form of a field's right values; tasks that an example quotes do not ask for it as well."""
-    failed = [c for c in agent.cases if c.wrong(key) and c.task.id not in quoted]
+def _definition(agent: _Agent, key: str, settings: _Settings) -> list[Suggestion]:
+    """The form of a field's right values."""
+    failed = [c for c in agent.cases if c.wrong(key)]
     values = agent.values(key)
     form = shape_of(values, settings.share)
     text = f'Write {key} as {form}, for example "{values[0]}".'
