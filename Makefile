@@ -6,7 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
-DATA := $(wildcard ../shared/data)
+DATA := $(abspath $(wildcard ../shared/data))
 BENCHMARKS := recording_overhead optimizer_throughput planted_recovery false_accepts crash_resume
 
 .PHONY: demo test check bench-quick clean

@@ -29,8 +29,8 @@ class ReadyGraph(Protocol):
     def system(self, model: Any = None) -> System:
         """The graph with its rules, ready to be optimized."""
 
-    def splits(self) -> Splits:
-        """Its own tasks."""
+    def splits(self, *, full: bool = False) -> Splits:
+        """Its own tasks: as many as its demo takes, or all."""
 
     def scripted_model(self) -> Any:
         """A deterministic stand-in for a model, for tests and for trying things without one."""

@@ -17,7 +17,7 @@ from langgraph_truce.write import write_edits
 def offline(
     *,
     iterations: int = 1,
-    top_k: int = 16,
+    top_k: int = 10,
     sample: int | None = None,
     words: int = 6,
     examples: int = 1,

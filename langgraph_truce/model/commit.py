@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from langgraph.store.base import BaseStore, Op, PutOp
 from langgraph_truce.errors import RunError
 
 _GROUP = 256  # entries a transaction at most: far below what SQLite binds in one statement
+_BUSY = 4  # a group of so many says that more are on their way
+_GATHER = 0.002  # seconds to wait for them: a transaction costs as much work as ten of its entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class _Write:
 class Committer:
     """Puts into a store, acknowledged when they are durable.
 
-    While one transaction runs the next group gathers, so a slow disk makes groups longer, not calls slower.
+    While one transaction runs the next group gathers, so a slow disk makes groups longer, not calls slower; where many
+    wait at a time, a group waits 2 ms more.
     """
 
     def __init__(self, store: BaseStore) -> None:
@@ -78,13 +82,18 @@ class Committer:
             self._some.notify()
 
     def _work(self) -> None:
+        size = 0
         while True:
             with self._some:
                 self._some.wait_for(lambda: self._waiting or self._closed)
+            if size >= _BUSY and not self._closed:
+                time.sleep(_GATHER)
+            with self._some:
                 group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
             if not group:
                 return
             self._commit(group)
+            size = len(group)
 
     def _commit(self, group: list[_Write]) -> None:
         ops: list[Op] = [w.op for w in group]

@@ -112,7 +112,7 @@ def _restore() -> None:
 def _journalled(config: RunnableConfig | None) -> bool:
     callbacks = ensure_config(config).get("callbacks")
     handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ())
-    return _count > 0 and any(isinstance(h, JournalCallback) for h in handlers)
+    return _count > 0 and any(isinstance(getattr(h, "journalling", h), JournalCallback) for h in handlers)
 
 
 def _through_invoke(original: Any) -> Any:

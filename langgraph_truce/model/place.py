@@ -104,6 +104,13 @@ class JournalCallback(BaseCallbackHandler):
         self._taken: dict[str, set[int]] = {}
         self._lock = threading.Lock()
 
+    def restart(self) -> None:
+        """Count from the start again: the rollout is run once more and finds what it journalled the first time."""
+        with self._lock:
+            self._taken.clear()
+            self._levels.clear()
+            self._base = None
+
     def take(self, name: str) -> int:
         """Smallest occurrence of `name` that no running or finished call has."""
         with self._lock:
@@ -127,7 +134,7 @@ class JournalCallback(BaseCallbackHandler):
         **kwargs: Any,  # noqa: ARG002
     ) -> Any:
         """Remember step and branch of a node: model calls in its subgraphs only say their own."""
-        self._remember(metadata)
+        self.remember(metadata)
 
     def on_chat_model_start(
         self,
@@ -139,7 +146,7 @@ class JournalCallback(BaseCallbackHandler):
         **kwargs: Any,
     ) -> Any:
         """Put the place into the context, for the cache to find."""
-        self._remember(metadata)
+        self.remember(metadata)
         text = "/".join(self._path((metadata or {}).get("langgraph_checkpoint_ns") or ""))
         place = Place(self, text, time.perf_counter())
         place.seen = kwargs.get("batch_size", 1) > 1  # of a batch, only the last run's place asks the cache
@@ -169,7 +176,8 @@ class JournalCallback(BaseCallbackHandler):
             place.open = False
         return place
 
-    def _remember(self, metadata: Mapping[str, Any] | None) -> None:
+    def remember(self, metadata: Mapping[str, Any] | None) -> None:
+        """Note step and branch of the node that `metadata` tells of."""
         ns = (metadata or {}).get("langgraph_checkpoint_ns") or ""
         if self._base is None:
             self._base = ns

@@ -16,7 +16,8 @@ from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph.types import Command, Send
 from typing_extensions import override
 
-from langgraph_truce.rollout.task_runs import HIDDEN, Place, TaskRun, path_text, place_of
+from langgraph_truce.model.place import JournalCallback
+from langgraph_truce.rollout.task_runs import HIDDEN, Place, TaskRun, grouped, path_text, place_of
 from langgraph_truce.trajectory.content import Contents
 from langgraph_truce.trajectory.plain import error_text
 from langgraph_truce.trajectory.step import ModelCall, Usage
@@ -39,8 +40,10 @@ class CallRecorder(BaseCallbackHandler):
     run_inline = True  # in order, on the caller's thread: no executor hop per event
     raise_error = True  # an error here is our bug, and must not hide in a log
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, journalling: JournalCallback | None = None) -> None:
         self.contents = contents
+        self.journalling = journalling
+        """Is told what it listens to, before anything is recorded: LangChain calls one handler instead of two."""
         self.lock = threading.Lock()
         self.runs: dict[str, TaskRun] = {}
         """By task id, in order of start."""
@@ -48,9 +51,28 @@ class CallRecorder(BaseCallbackHandler):
         """What each node returned, by task id: the writes of tasks that no saver saw."""
         self.unjoined = 0
         """Model calls that carry no task id; they belong to no step."""
+        self.stateful = False
+        """True once a subgraph ran that keeps its state between calls (`checkpointer=True`)."""
         self._nodes: dict[UUID, tuple[str, float]] = {}
         self._calls: dict[UUID, _Open] = {}
         self._parents: dict[str, UUID | None] = {}
+
+    def collect(self, writes: Mapping[str, Mapping[str, str]]) -> list[TaskRun]:
+        """Every task, in order of start, with its `writes`; what a node returned where they do not hold its task."""
+        with self.lock:
+            for task, run in self.runs.items():
+                run.writes = writes[task] if task in writes else self._returned(task)
+            return list(self.runs.values())
+
+    def _returned(self, task: str) -> Mapping[str, str]:
+        """Writes of a task whose graph has its own saver or none: what its node returned."""
+        returned = self.returned.get(task)
+        parts = returned if isinstance(returned, list) else [returned]
+        updates = [part.update if isinstance(part, Command) else part for part in parts]
+        pairs = [
+            pair for u in updates if isinstance(u, Mapping) for pair in u.items() if isinstance(pair[0], str)
+        ]
+        return grouped(pairs, self.contents)
 
     # Nodes -------------------------------------------------------------------------------------------------------
 
@@ -66,6 +88,8 @@ class CallRecorder(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """The first chain of a task is its node; later ones with the same parent are its retries."""
+        if self.journalling is not None:
+            self.journalling.remember(metadata)
         if not metadata or (namespace := metadata.get(NAMESPACE)) is None:
             return
         if metadata["langgraph_node"] in HIDDEN:
@@ -89,8 +113,11 @@ class CallRecorder(BaseCallbackHandler):
     def _place(self, namespace: str) -> tuple[Place, int]:
         """The place, with the ids of stateful subgraphs (never two at once in one place) from the open tasks."""
         place, _ = place_of(namespace)
+        if len(place) == 1 and place[0][1]:
+            return place, 0
         _, call = place_of(namespace.rpartition("|")[0])
         for level in [n for n, (_, task) in enumerate(place) if not task]:
+            self.stateful = True
             names = [name for name, _ in place[: level + 1]]
             running = (self.runs[t].place for t, _ in self._nodes.values())
             found = next((p for p in running if [name for name, _ in p] == names), place[: level + 1])
@@ -139,6 +166,10 @@ class CallRecorder(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A chat model is called; LangChain batches one prompt per event."""
+        if self.journalling is not None:
+            self.journalling.on_chat_model_start(
+                serialized, messages, run_id=run_id, metadata=metadata, **kwargs
+            )
         self._call_starts(run_id, metadata, messages[0], kwargs)
 
     @override
@@ -157,6 +188,8 @@ class CallRecorder(BaseCallbackHandler):
     @override
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """The reply, its usage and the provider's name of the model."""
+        if self.journalling is not None:
+            self.journalling.on_llm_end(response, run_id=run_id, **kwargs)
         first = next((g for batch in response.generations for g in batch), None)
         reply = getattr(first, "message", None)
         self._call_ends(run_id, reply if reply is not None else getattr(first, "text", None), response, "")
@@ -164,6 +197,8 @@ class CallRecorder(BaseCallbackHandler):
     @override
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """The call failed; what it cost is unknown."""
+        if self.journalling is not None:
+            self.journalling.on_llm_error(error, run_id=run_id, **kwargs)
         self._call_ends(run_id, None, None, error_text(error))
 
     def _call_starts(

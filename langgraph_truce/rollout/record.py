@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,8 +14,10 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore
 
 from langgraph_truce.errors import UserMistake
+from langgraph_truce.model.place import JournalCallback
 from langgraph_truce.rollout.behind import SaveQueue
 from langgraph_truce.rollout.calls import CallRecorder
+from langgraph_truce.rollout.plain_graph import plain, run_plain, wanted_saver
 from langgraph_truce.rollout.tap import Tap, live_saver
 from langgraph_truce.rollout.task_runs import TaskRun, in_order
 from langgraph_truce.rollout.thread import agather
@@ -59,8 +61,8 @@ async def record(
         graph_input: What `ainvoke` is given.
         rollout: Id of the rollout; also the thread id, unless `config` names one.
         config: The caller's; its callbacks, metadata and configurable are kept.
-        saver: Where checkpoints go, an async one; None keeps them in memory for the time of the run. LangGraph 1.2
-            cannot save a graph whose subgraph was compiled with `checkpointer=False`; use None there.
+        saver: Where checkpoints go, an async one; None keeps none beyond the run (and makes none where the graph needs
+            none). LangGraph 1.2 cannot save a graph whose subgraph was compiled with `checkpointer=False`; use None there.
         store: Long-term store of the run; None keeps the graph's own.
         aggregator: Role path that closes a round; "" begins a new round when a role runs again.
         timeout: Seconds the run may take; beyond them it is stopped, and `error` is a TimeoutError.
@@ -69,13 +71,17 @@ async def record(
         UserMistake: `saver` has no async methods.
         asyncio.CancelledError, KeyboardInterrupt: as they come.
     """
+    if saver is None and plain(graph):
+        kept = await _without_saver(graph, graph_input, rollout, config, store, aggregator, timeout)
+        if kept is not None:
+            return kept
     recorder = CallRecorder(Contents())
     behind = None if saver is None else SaveQueue()
     tap = Tap(live_saver() if saver is None else saver, recorder, behind)
     run_config = _config(config, rollout, recorder)
     thread: RunnableConfig = {"configurable": {"thread_id": run_config["configurable"]["thread_id"]}}
     going_on = saver if saver is not None and await _has_checkpoints(saver, thread) else None
-    copied = graph.copy({"checkpointer": tap, **({} if store is None else {"store": store})})
+    copied = _copy(graph, tap, store)
     # Kept checkpoints need "sync": before an async save LangGraph changes those of join edges. Without a saver nothing
     # is kept, and "async" spares subgraphs compiled with `checkpointer=False`, which raise under "sync".
     durability: Literal["sync", "async"] = "async" if saver is None else "sync"
@@ -84,8 +90,45 @@ async def record(
     runs = tap.collect()
     if going_on is not None:
         runs = await _with_earlier(graph, going_on, thread, tap, runs)
-    steps = in_order(runs, aggregator)
-    return Recorded(state, Trajectory(rollout, steps, recorder.contents.blobs), error, recorder.unjoined)
+    return _recorded(rollout, state, error, recorder, runs, aggregator)
+
+
+async def _without_saver(
+    graph: Any,
+    graph_input: Any,
+    rollout: str,
+    config: RunnableConfig | None,
+    store: BaseStore | None,
+    aggregator: str,
+    timeout: float | None,
+) -> Recorded | None:
+    """None where the run turned out to need a saver."""
+    recorder = CallRecorder(Contents())
+    writes: dict[str, Mapping[str, str]] = {}
+    copied = _copy(graph, None, store)
+    call = run_plain(copied, graph_input, _config(config, rollout, recorder), recorder, writes)
+    state, error = await _run(call, timeout, None)
+    if wanted_saver(graph, error, recorder):
+        if recorder.journalling is not None:
+            recorder.journalling.restart()
+        return None
+    return _recorded(rollout, state, error, recorder, recorder.collect(writes), aggregator)
+
+
+def _copy(graph: Any, saver: BaseCheckpointSaver[Any] | None, store: BaseStore | None) -> Any:
+    return graph.copy({"checkpointer": saver, **({} if store is None else {"store": store})})
+
+
+def _recorded(
+    rollout: str,
+    state: Any,
+    error: BaseException | None,
+    recorder: CallRecorder,
+    runs: list[TaskRun],
+    aggregator: str,
+) -> Recorded:
+    trajectory = Trajectory(rollout, in_order(runs, aggregator), recorder.contents.blobs)
+    return Recorded(state, trajectory, error, recorder.unjoined)
 
 
 async def _run(
@@ -111,7 +154,7 @@ async def _run(
 
 
 def _config(config: RunnableConfig | None, rollout: str, recorder: CallRecorder) -> RunnableConfig:
-    """The caller's config with our handler and a thread id."""
+    """The caller's config with our handler and a thread id; a journal's handler is called through ours."""
     given: RunnableConfig = {**config} if config else {}
     callbacks = given.get("callbacks")
     if isinstance(callbacks, BaseCallbackManager):
@@ -119,7 +162,12 @@ def _config(config: RunnableConfig | None, rollout: str, recorder: CallRecorder)
         manager.add_handler(recorder, inherit=True)
         given["callbacks"] = manager
     else:
-        given["callbacks"] = [*(callbacks or ()), recorder]
+        listed = callbacks or []
+        journalling = [h for h in listed if isinstance(h, JournalCallback)]
+        if len(journalling) == 1:
+            recorder.journalling = journalling[0]
+            listed = [h for h in listed if h is not recorder.journalling]
+        given["callbacks"] = [*listed, recorder]
     given["configurable"] = {"thread_id": rollout, **given.get("configurable", {})}
     return given
 

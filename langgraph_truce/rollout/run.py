@@ -13,6 +13,7 @@ from langgraph_truce.bind import RunContext, published
 from langgraph_truce.evaluate import Evaluate
 from langgraph_truce.model import Journal, JournalCallback
 from langgraph_truce.rollout.failure import first, infrastructure, sentence
+from langgraph_truce.rollout.heap import settled
 from langgraph_truce.rollout.record import Recorded, record
 from langgraph_truce.rules import RuleBook
 from langgraph_truce.seams import Rollout
@@ -66,7 +67,7 @@ class Runner:
         self, tasks: Sequence[Task], book: RuleBook, *, replicate: int = 0, purpose: str = "task"
     ) -> tuple[Rollout, ...]:
         """Every task, in order: len(result) == len(tasks)."""
-        with published(book) as version:
+        with published(book) as version, settled():
             try:
                 async with asyncio.TaskGroup() as group:
                     futures = [group.create_task(self._one(t, version, replicate, purpose)) for t in tasks]

@@ -16,7 +16,6 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
 
 from langgraph_truce.rollout.behind import SaveQueue
 from langgraph_truce.rollout.calls import CallRecorder
@@ -86,23 +85,10 @@ class Tap(BaseCheckpointSaver[Any]):
     def collect(self) -> list[TaskRun]:
         """Every task of the run, with what it wrote."""
         with self.recorder.lock:
-            runs = dict(self.recorder.runs)
-            for task in self.writes.keys() - runs.keys():
+            for task in self.writes.keys() - self.recorder.runs.keys():
                 if (run := self._silent(task)) is not None:
-                    runs[task] = run
-            for task, run in runs.items():
-                run.writes = self.writes[task] if task in self.writes else self._returned(task)
-        return list(runs.values())
-
-    def _returned(self, task: str) -> Mapping[str, str]:
-        """Writes of a task whose graph has its own saver or none: what its node returned."""
-        returned = self.recorder.returned.get(task)
-        parts = returned if isinstance(returned, list) else [returned]
-        updates = [part.update if isinstance(part, Command) else part for part in parts]
-        pairs = [
-            pair for u in updates if isinstance(u, Mapping) for pair in u.items() if isinstance(pair[0], str)
-        ]
-        return grouped(pairs, self.recorder.contents)
+                    self.recorder.runs[task] = run
+        return self.recorder.collect(self.writes)
 
     def _silent(self, task: str) -> TaskRun | None:
         """A task that ran without callbacks: its writes came out of a node cache."""

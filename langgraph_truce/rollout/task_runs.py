@@ -60,6 +60,9 @@ def place_of(namespace: str) -> tuple[Place, int]:
     LangGraph puts a bare number behind the namespace of a node that calls a subgraph for the second time, and leaves
     the task id out for subgraphs that keep their state between calls; such a level has the id "".
     """
+    name, colon, task = namespace.partition(":")
+    if colon and "|" not in namespace:  # the outermost graph: by far the most
+        return ((name, task),), 0
     place: list[tuple[str, str]] = []
     call = 0
     for part in filter(None, namespace.split("|")):

@@ -6,7 +6,7 @@ Texts and values are stored once, under the hash of their content, in `Trajector
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 Ref = str
@@ -119,7 +119,9 @@ class Trajectory:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; contents are JSON already and are not walked through."""
-        steps = [{**asdict(step), "goto": list(step.goto)} for step in self.steps]
+        steps = [
+            _row(step, calls=[_call_row(c) for c in step.calls], goto=list(step.goto)) for step in self.steps
+        ]
         known = self.prompts_known
         return {"rollout": self.rollout, "prompts_known": known, "steps": steps, "blobs": dict(self.blobs)}
 
@@ -128,6 +130,18 @@ class Trajectory:
         if isinstance(item, dict) and set(item) == {"$ref"}:
             return self.value(item["$ref"])
         return item
+
+
+def _row(value: Any, **other: Any) -> dict[str, Any]:
+    """A dataclass by field, one level deep: `asdict` copies every leaf, and runs for every step of every rollout."""
+    return {name: other[name] if name in other else getattr(value, name) for name in _NAMES[type(value)]}
+
+
+def _call_row(call: ModelCall) -> dict[str, Any]:
+    return _row(call, usage=_row(call.usage))
+
+
+_NAMES = {kind: tuple(f.name for f in fields(kind)) for kind in (Usage, ModelCall, Step)}
 
 
 @dataclass(frozen=True, slots=True)
