@@ -107,7 +107,7 @@ def _embedded() -> BaseChatModel:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """The reply's JSON object; a reply that is none, or is cut off, is an answer without fields."""
+    """The reply's JSON object; a reply that is none is an answer without fields (one cut off raises at the model)."""
     try:
         said = json.loads(text)
     except json.JSONDecodeError:
