@@ -182,6 +182,8 @@ class Boxes:
             self._s.expect(f"test with the {arm} rules", state["iteration"], len(tasks))
             rollouts = await self._s.lab.rollouts(tasks, await self._s.book(version), purpose="test")
             rows[arm] = {r.task: to_json(replace(r.outcome, result=None)) for r in rollouts}
+        # as it was when the run ended: reading it again later must not change what it says it took
+        rows["meter"] = self._s.meter.snapshot()
         await self._s.records.write_box(0, "test", rows)
         return {
             "done": "all iterations done"

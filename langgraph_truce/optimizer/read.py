@@ -8,7 +8,7 @@ from typing import Any
 
 from langgraph_truce.errors import RunError
 from langgraph_truce.gate import compare
-from langgraph_truce.model import Journal, open_store
+from langgraph_truce.model import open_store
 from langgraph_truce.optimizer.folder import read_manifest
 from langgraph_truce.optimizer.records import Records
 from langgraph_truce.optimizer.result import Estimate, Result
@@ -16,7 +16,7 @@ from langgraph_truce.optimizer.result import Estimate, Result
 Scores = dict[str, list[float | None]]
 
 
-async def result_of(records: Records, folder: Path, meter: Mapping[str, Any]) -> Result:
+async def result_of(records: Records, folder: Path) -> Result:
     """The result of a finished run.
 
     Raises:
@@ -39,7 +39,7 @@ async def result_of(records: Records, folder: Path, meter: Mapping[str, Any]) ->
         ledger=ledger,
         iterations=iterations,
         credits=by_role,
-        meter=meter,
+        meter=test["meter"],
         folder=folder,
     )
 
@@ -51,8 +51,8 @@ async def read_folder(path: Path) -> Result:
         RunError: no run folder, or the run is not finished.
     """
     read_manifest(path)
-    with open_store(path / "records.sqlite") as store, Journal.open(path / "journal.sqlite") as journal:
-        return await result_of(await Records(store).open(), path, journal.meter.snapshot())
+    with open_store(path / "records.sqlite") as store:
+        return await result_of(await Records(store).open(), path)
 
 
 def _scores(outcomes: Mapping[str, Any]) -> Scores:

@@ -101,7 +101,7 @@ async def aoptimize(
         with folder.journal.installed(), optimizing():
             session = _session(system, splits, evaluate, method, models, folder, seed, on_event)
             await _drive(session, folder)
-            return await result_of(folder.records, Path(run), session.meter.snapshot())
+            return await result_of(folder.records, Path(run))
 
 
 def _session(
