@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from langgraph.store.base import BaseStore
@@ -35,10 +35,14 @@ def open_store(where: str | Path) -> Iterator[BaseStore]:
         raise RunError(
             f"{where}: cannot open this SQLite file: {e}; give a file in an existing folder"
         ) from e
-    with closing(db):
-        store = SqliteStore(db)
+    store = SqliteStore(db)
+    try:
         store.setup()
         yield store
+    finally:
+        # A cancelled rollout leaves its read running in a thread: a connection closed under it crashes the process.
+        with store.lock:
+            db.close()
 
 
 @contextmanager
