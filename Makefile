@@ -7,7 +7,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 DATA := $(abspath $(wildcard ../shared/data))
-BENCHMARKS := recording_overhead optimizer_throughput planted_recovery false_accepts crash_resume
+BENCHMARKS := recording_overhead interception_overhead fork_cost history_reading optimizer_throughput planted_recovery \
+	false_accepts counterfactual_accuracy delayed_error crash_resume
 
 .PHONY: demo test check bench-quick clean
 

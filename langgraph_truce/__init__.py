@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langgraph_truce.bind import ainstructions, instructions
+from langgraph_truce.bind.found import Prompts, Slot
 from langgraph_truce.errors import TruceError
 from langgraph_truce.rules import (
     AgentRules,
@@ -16,29 +17,36 @@ from langgraph_truce.rules import (
     read_rules,
     write_rules,
 )
-from langgraph_truce.seams import Credit, Method
+from langgraph_truce.seams import Change, Credit, Method
 from langgraph_truce.system import System
 from langgraph_truce.task import Outcome, Splits, Task, read_tasks
 from langgraph_truce.trajectory.step import Segment, Step, Trajectory
 
 if TYPE_CHECKING:
+    from langgraph_truce.bind.discover import Discovery
     from langgraph_truce.bind.middleware import RuleMiddleware
     from langgraph_truce.evaluate import as_evaluator
     from langgraph_truce.model import local_model
     from langgraph_truce.optimizer import Result, aoptimize, optimize, plan, read_run
+    from langgraph_truce.report import credit_threads
+    from langgraph_truce.rollout import areplay, open_saver, read_history, record, replay
 
 __all__ = [
     "AgentRules",
+    "Change",
     "Credit",
+    "Discovery",
     "Edit",
     "Method",
     "Outcome",
+    "Prompts",
     "Result",
     "Rule",
     "RuleBook",
     "RuleMiddleware",
     "RuleStore",
     "Segment",
+    "Slot",
     "Splits",
     "Step",
     "Suggestion",
@@ -48,26 +56,39 @@ __all__ = [
     "TruceError",
     "ainstructions",
     "aoptimize",
+    "areplay",
     "as_evaluator",
+    "credit_threads",
     "instructions",
     "local_model",
+    "open_saver",
     "optimize",
     "plan",
+    "read_history",
     "read_rules",
     "read_run",
     "read_tasks",
+    "record",
+    "replay",
     "write_rules",
 ]
 
 _LATER = {
+    "Discovery": "bind.discover",
     "Result": "optimizer",
     "RuleMiddleware": "bind.middleware",
     "aoptimize": "optimizer",
+    "areplay": "rollout",
     "as_evaluator": "evaluate",
+    "credit_threads": "report",
     "local_model": "model",
+    "open_saver": "rollout",
     "optimize": "optimizer",
     "plan": "optimizer",
+    "read_history": "rollout",
     "read_run": "optimizer",
+    "record": "rollout",
+    "replay": "rollout",
 }
 """Imported when first asked for: a node that only reads its instructions does not load scipy and the optimizer."""
 

@@ -3,35 +3,68 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from langgraph_truce.bind.discover.names import role_of
 from langgraph_truce.rules.rule import AgentRules, RuleBook
 from langgraph_truce.seams import Batch, Credit, Rollout
 from langgraph_truce.task import Outcome, Task
 from langgraph_truce.trajectory.transcript import cut
 
+__all__ = [
+    "agent_of",
+    "agents_of",
+    "credits_by_agent",
+    "mean_value",
+    "outcome_text",
+    "role_of",
+    "rules_text",
+    "steps_of",
+    "task_text",
+    "values_text",
+]
+
+_NUMBER = re.compile(r"~(\d+)(?:@\d+)?$")
+
 
 def agent_of(book: RuleBook, role: str, round: int | None) -> str:  # noqa: A002 - the field's word
-    """The agent whose rules node `role` uses in `round`: `role@round`, else `role`, else those of the graph it is in.
+    """The agent whose rules node `role` uses in `round`; the first of `agents_of`, empty where it has none."""
+    return next(iter(agents_of(book, role, round)), "")
+
+
+def agents_of(book: RuleBook, role: str, round: int | None) -> tuple[str, ...]:  # noqa: A002
+    """The agents whose rules node `role` uses in `round`: `role@round`, else `role`; then `role~2`, `role~3`, ...
 
     A node inside a subgraph (`researcher/model` of a `create_agent`) falls to the nearest level that has rules
-    (`researcher`); empty where none has.
+    (`researcher`); empty where none has. Which of a node's several prompts a step sent is not looked at: what is known
+    of the step is about all of them.
     """
+    numbered = _numbered(book)
     while role:
-        own = f"{role}@{round}"
-        if round is not None and own in book.agents:
-            return own
-        if role in book.agents:
-            return role
+        first = _in_round(book, role, round)
+        rest = [_in_round(book, f"{role}~{n}", round) for n in numbered.get(role, ())]
+        if found := tuple(name for name in (first, *rest) if name):
+            return found
         role = role.rpartition("/")[0]
-    return ""
+    return ()
 
 
-def role_of(agent: str) -> str:
-    """The role path of an agent: its name without `@ROUND`."""
-    role, at, tail = agent.rpartition("@")
-    return role if at and tail.isdigit() else agent
+def _in_round(book: RuleBook, agent: str, round: int | None) -> str:  # noqa: A002
+    own = f"{agent}@{round}"
+    if round is not None and own in book.agents:
+        return own
+    return agent if agent in book.agents else ""
+
+
+def _numbered(book: RuleBook) -> dict[str, list[int]]:
+    """Role -> the numbers of its prompts from the second on, in order."""
+    out: dict[str, list[int]] = {}
+    for agent in book.agents:
+        if "~" in agent and (number := _NUMBER.search(agent)):
+            out.setdefault(role_of(agent), []).append(int(number[1]))
+    return {role: sorted(set(numbers)) for role, numbers in out.items()}
 
 
 def credits_by_agent(batch: Batch) -> dict[str, tuple[Credit, ...]]:
@@ -47,13 +80,13 @@ def credits_by_agent(batch: Batch) -> dict[str, tuple[Credit, ...]]:
         acting = [s for i in credit.steps if (s := steps.get(credit.rollout, {}).get(i))]
         rounds: list[int] | list[None]
         if credit.role and credit.round is not None:
-            agents = {agent_of(batch.book, credit.role, credit.round)}
+            agents = {*agents_of(batch.book, credit.role, credit.round)}
         elif credit.role:
             rounds = [s.round for s in acting if s.role == credit.role] or [None]
-            agents = {agent_of(batch.book, credit.role, n) for n in rounds}
+            agents = {a for n in rounds for a in agents_of(batch.book, credit.role, n)}
         else:
-            agents = {agent_of(batch.book, s.role, s.round) for s in acting}
-        for agent in agents - {""}:
+            agents = {a for s in acting for a in agents_of(batch.book, s.role, s.round)}
+        for agent in agents:
             (named if credit.role else shared)[agent].append(credit)
     return {name: tuple(named[name] or shared[name]) for name in batch.book.agents}
 
@@ -66,7 +99,7 @@ def mean_value(credits: Sequence[Credit]) -> float | None:  # noqa: A002 - our w
 
 def steps_of(rollout: Rollout, book: RuleBook, agent: str) -> tuple[str, ...]:
     """Ids of the steps that ran with `agent`'s rules, in order."""
-    return tuple(s.id for s in rollout.trajectory.steps if agent_of(book, s.role, s.round) == agent)
+    return tuple(s.id for s in rollout.trajectory.steps if agent in agents_of(book, s.role, s.round))
 
 
 def values_text(values: Mapping[str, Any]) -> str:

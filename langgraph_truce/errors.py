@@ -20,6 +20,7 @@ Tree::
     │   ├── EvaluatorError    the evaluator raised, or returned what is no score
     │   ├── BindError         instructions() was called where no rules can be found
     │   ├── SystemMismatch    graph, rules and tasks do not fit together
+    │   ├── ReplayRefused     a fork that would call a tool nobody declared, or cannot be made
     │   ├── GateRefused       too little data for the error control that was asked for
     │   └── MissingExtra      an optional package is not installed
     ├── EditError             an edit does not fit the rules it was written for
@@ -65,6 +66,10 @@ class BindError(UserMistake):
 
 class SystemMismatch(UserMistake):
     """The graph, its rules and the tasks do not fit together."""
+
+
+class ReplayRefused(UserMistake):
+    """A replay that would call a tool that is not declared safe or recorded, or whose fork point is not there (contract 11)."""
 
 
 class GateRefused(UserMistake):

@@ -20,7 +20,9 @@ from langsmith.evaluation import EvaluationResult
 from langsmith.schemas import Example, Run
 
 from langgraph_truce.errors import EvaluatorError
+from langgraph_truce.shaping import Progress, as_progress, parameters, shaped
 from langgraph_truce.task import Outcome, Task
+from langgraph_truce.trajectory.step import Trajectory
 
 PARAMETERS = ("inputs", "outputs", "reference_outputs", "run", "example")
 """What an evaluator may ask for, by parameter name."""
@@ -48,17 +50,27 @@ class Evaluate:
     """Score that becomes 0."""
     high: float = 1.0
     """Score that becomes 1."""
+    progress: Progress | None = None
+    """Scores the states between rounds; None: only the answer is scored."""
+    shaping: float = 0.0
+    """w in [0, 1): weight of the mean progress in the objective."""
 
-    async def __call__(self, task: Task, outputs: Any, run: Any = None) -> Outcome:
+    async def __call__(
+        self, task: Task, outputs: Any, run: Any = None, *, trajectory: Trajectory | None = None
+    ) -> Outcome:
         """Score `outputs`, the system's answer to `task`.
+
+        With `shaping` the outcome's `score` is (1 - w) R + w mean_t progress_t; `scores` keeps R under its key.
 
         Args:
             task: gives `inputs`, `reference_outputs` and `example`.
             outputs: what the system answered, as it is; in `run.outputs` a non-mapping stands under "output".
             run: a LangSmith run; without one, evaluators that ask for it get a run made of `task` and `outputs`.
+            trajectory: what the system did, for evaluators that score states; without one no state is scored.
 
         Raises:
-            EvaluatorError: it raised, or returned no score in its range; the message names the task.
+            EvaluatorError: it raised, or returned no score in its range; the message names the task. Or it weighs progress
+                and there is no trajectory.
         """
         try:
             returned = await self._call(self._arguments(task, outputs, run))
@@ -69,7 +81,25 @@ class Evaluate:
         scores, comments = self._read(returned, task)
         key = self._primary(scores, task)
         feedback = [comments.pop(key, ""), *(f"{k}: {c}" for k, c in comments.items())]
-        return Outcome(outputs, scores[key], "\n".join(f for f in feedback if f), scores)
+        progress = await self._progress(task, trajectory)
+        score = shaped(scores[key], progress, self.shaping)
+        return Outcome(outputs, score, "\n".join(f for f in feedback if f), scores, progress=progress)
+
+    async def _progress(self, task: Task, trajectory: Trajectory | None) -> dict[str, float]:
+        """Round number as text -> score in [0, 1]."""
+        if self.progress is None:
+            return {}
+        if trajectory is None:
+            if self.shaping:
+                raise EvaluatorError(
+                    f"{self._at(task)} weighs progress by {self.shaping:g} and no trajectory was given; take shaping=0"
+                )
+            return {}
+        given = await self.progress(task, trajectory)
+        return {
+            str(number): self._scaled(value, "progress", self.progress.at(task, number))
+            for number, value in given.items()
+        }
 
     def _at(self, task: Task) -> str:
         return f"evaluator {self.name!r} on task {task.id!r}"
@@ -107,7 +137,7 @@ class Evaluate:
                 raise EvaluatorError(
                     f"{self._at(task)} returned the key {key!r} twice; give each score its own key"
                 )
-            scores[key] = self._scaled(score, key, task)
+            scores[key] = self._scaled(score, key, self._at(task))
             if comment:
                 comments[key] = str(comment)
         if not scores:
@@ -126,19 +156,19 @@ class Evaluate:
             return str(item.get("key") or self.name), item["score"], item.get("comment")
         return self.name, item, None
 
-    def _scaled(self, score: Any, key: str, task: Task) -> float:
+    def _scaled(self, score: Any, key: str, at: str) -> float:
         if type(score).__module__ == "numpy" and hasattr(score, "item"):
             score = score.item()
         if isinstance(score, bool):
             return float(score)
         if not isinstance(score, numbers.Real):
             raise EvaluatorError(
-                f"{self._at(task)} returned {_short(score)} ({type(score).__name__}) as {key!r}; return {_ALLOWED}"
+                f"{at} returned {_short(score)} ({type(score).__name__}) as {key!r}; return {_ALLOWED}"
             )
         share = (float(score) - self.low) / (self.high - self.low)
         if math.isnan(share) or not -_ROUNDING <= share <= 1 + _ROUNDING:
             raise EvaluatorError(
-                f"{self._at(task)} returned {float(score)} as {key!r}; scores lie in [{self.low:g}, {self.high:g}], "
+                f"{at} returned {float(score)} as {key!r}; scores lie in [{self.low:g}, {self.high:g}], "
                 "another range is declared with low= and high="
             )
         return min(1.0, max(0.0, share))
@@ -158,7 +188,15 @@ class Evaluate:
         return next(iter(scores))
 
 
-def as_evaluator(fn: Any, *, objective: str = "", low: float = 0.0, high: float = 1.0) -> Evaluate:
+def as_evaluator(
+    fn: Any,
+    *,
+    objective: str = "",
+    low: float = 0.0,
+    high: float = 1.0,
+    progress: Any = None,
+    shaping: float = 0.0,
+) -> Evaluate:
     """`fn` with one face.
 
     Args:
@@ -168,20 +206,30 @@ def as_evaluator(fn: Any, *, objective: str = "", low: float = 0.0, high: float 
         objective: key of the primary score, needed where several keys come; the others are guards.
         low: score that becomes 0.
         high: score that becomes 1; every number returned lies in [low, high], bools are 0 and 1 in any range.
+        progress: a function, sync or async, of any of `inputs, state, round, reference_outputs` that scores the state
+            after a round, in the same range. The scores stand in `Outcome.progress`, for state-change credit.
+        shaping: w in [0, 1): the objective is (1 - w) R + w mean_t progress_t, which tells near misses apart where R is
+            sparse. 0: progress is recorded, and the objective is R.
 
     Raises:
-        EvaluatorError: `fn` cannot be called with these parameters, or the range is empty.
+        EvaluatorError: `fn` or `progress` cannot be called with these parameters, or a setting is out of range.
     """
     if isinstance(fn, Evaluate):
-        if not objective and (low, high) == (0.0, 1.0):
+        if not objective and (low, high) == (0.0, 1.0) and progress is None and not shaping:
             return fn
+        progress, shaping = (progress or fn.progress), (shaping or fn.shaping)
         fn = fn.fn
     name = str(getattr(fn, "__name__", None) or getattr(fn, "_name", None) or type(fn).__name__)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise EvaluatorError(
             f"evaluator {name!r}: the range low={low:g}, high={high:g} is empty; give low < high"
         )
-    return Evaluate(fn, name, _wants(fn, name), objective, float(low), float(high))
+    if not 0 <= shaping < 1 or (shaping and progress is None):
+        raise EvaluatorError(
+            f"evaluator {name!r}: shaping={shaping!r} is a weight in [0, 1) of progress=, a function that scores states"
+        )
+    scored = progress if progress is None or isinstance(progress, Progress) else as_progress(progress)
+    return Evaluate(fn, name, _wants(fn, name), objective, float(low), float(high), scored, float(shaping))
 
 
 def _wants(fn: Any, name: str) -> tuple[str, ...]:
@@ -191,16 +239,7 @@ def _wants(fn: Any, name: str) -> tuple[str, ...]:
         raise EvaluatorError(
             f"an evaluator is a function of some of {', '.join(PARAMETERS)}, got {_short(fn)}"
         )
-    wants: list[str] = []
-    for p in inspect.signature(fn).parameters.values():
-        by_name = p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}
-        if by_name and p.name in PARAMETERS:
-            wants.append(p.name)
-        elif p.kind is p.POSITIONAL_ONLY or (by_name and p.default is p.empty):
-            raise EvaluatorError(
-                f"evaluator {name!r} has the parameter {p.name!r}; it may ask, by name, for: {', '.join(PARAMETERS)}"
-            )
-    return tuple(wants)
+    return parameters(fn, f"evaluator {name!r}", PARAMETERS)
 
 
 def _items(returned: Any) -> Sequence[Any]:

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from langgraph_truce.errors import UserMistake
 from langgraph_truce.rules.edit import Edit, Suggestion
 from langgraph_truce.rules.rule import RuleBook
 from langgraph_truce.task import Outcome, Task
@@ -63,6 +64,37 @@ class Credit:
     """The verbal credit: what was done well or badly, and why it mattered."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Source-specific parts (criteria with score and analysis; expected and given answer), JSON."""
+    rules: tuple[str, ...] = ()
+    """Ids of the rules of its agent that it blames or praises; each exists in the book. Empty where the source cannot tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a replay changes of a rollout, from its fork point on: at most one of the fields after `steps` is set.
+
+    With none set the fork is replayed unedited: the control arm. What is downstream of `steps` runs again; they
+    themselves and what ran beside them keep their recorded writes.
+    """
+
+    steps: tuple[str, ...] = ()
+    """Ids of the changed steps, all of one superstep (a step, or a fan-out); empty only with `book`."""
+    neutral: str | None = None
+    """These words stand where the steps wrote theirs (the blog's no-op); structure, names and routing stay."""
+    instead: str | None = None
+    """Id of another step (the role's previous round, a peer): its words stand where the steps wrote theirs."""
+    writes: Mapping[str, Any] | None = None
+    """Channel -> value, in place of what the steps wrote there."""
+    rerun: bool = False
+    """True: the steps run again, for a fresh sample; what ran beside them keeps its recorded writes."""
+    book: RuleBook | None = None
+    """Rules to go on with, from the first step on that runs with a rule that they change."""
+
+    def __post_init__(self) -> None:
+        ways = (self.neutral, self.instead, self.writes, self.rerun or None, self.book)
+        if sum(way is not None for way in ways) > 1:
+            raise UserMistake("a Change names one of neutral, instead, writes, rerun and book, got several")
+        if not self.steps and self.book is None:
+            raise UserMistake("a Change needs the ids of the steps it is about, got none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +200,19 @@ class Lab(Protocol):
         Rollouts that exist already (same book version, task and replicate) are read, not run.
         """
 
+    async def replay(
+        self, rollout: Rollout, change: Change, *, replicate: int = 0, purpose: str = "credit"
+    ) -> Rollout:
+        """Fork a train rollout of this iteration before the changed steps, run what depends on them, and evaluate.
+
+        The result's trajectory begins at the fork. Equal (rollout, change, replicate) are read, not run; where model, place
+        and prompt of a call are equal, changes with one replicate number share its reply (common random numbers).
+        `trajectory.downstream` tells its calls before.
+
+        Raises:
+            ReplayRefused: a tool behind the fork is not declared `safe` or `recorded` (`System.tools`), or the step is not there.
+        """
+
     async def ask(self, prompt: str, fields: Mapping[str, str], schema: type[M], *, purpose: str) -> M:
         """Fill `prompts/PROMPT.md` with `fields`, ask the model for a `schema`, repair once.
 
@@ -247,6 +292,8 @@ class Method:
     False: every iteration runs its tasks afresh, as in TRUCE's Algorithm 1, line 6."""
     patience: int | None = None
     """Stop after so many iterations without an acceptance; None uses all K."""
+    forks: bool = False
+    """True: the checkpoints of train rollouts are kept, because a decision calls `Lab.replay`."""
     trials: int = 1
     """Candidate sets the gate may try per iteration, at most; for `plan`."""
     asks: Callable[[int, int], Mapping[str, tuple[int, int]]] | None = None

@@ -81,6 +81,8 @@ class Outcome:
     """`Type: message` where the user's code raised or timed out; scored."""
     excluded: str = ""
     """Why this rollout does not count (infrastructure failed after retries); empty where it counts."""
+    progress: Mapping[str, float] = field(default_factory=dict)
+    """Round number as text -> score in [0, 1] of the state after it; empty where no evaluator scores states."""
 
 
 def read_tasks(

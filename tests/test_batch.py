@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from langgraph_truce.batch import (
     agent_of,
+    agents_of,
+    credits_by_agent,
     outcome_text,
     role_of,
     rules_text,
@@ -11,8 +13,9 @@ from langgraph_truce.batch import (
     task_text,
     values_text,
 )
+from langgraph_truce.seams import Credit
 from langgraph_truce.task import Outcome, Task
-from langgraph_truce.testing.batches import make_book, make_rollout, make_rules
+from langgraph_truce.testing.batches import make_batch, make_book, make_rollout, make_rules
 
 BOOK = make_book(make_rules("a", "One.\nTwo."), make_rules("a@2", "Three."), make_rules("team/b", "Four."))
 
@@ -56,3 +59,29 @@ def test_a_node_inside_a_subgraph_falls_to_the_nearest_level_with_rules() -> Non
         "team",
         "",
     ]
+
+
+def test_a_node_with_several_prompts_has_several_agents() -> None:
+    names = ("a", "a~2", "a~10", "a@2", "a~2@2", "team", "team~2")
+    book = make_book(*(make_rules(name, f"I am {name}.") for name in names))
+
+    assert agents_of(book, "a", 1) == ("a", "a~2", "a~10")
+    assert agents_of(book, "a", 2) == ("a@2", "a~2@2", "a~10")
+    assert agents_of(book, "team/model", None) == ("team", "team~2")
+    assert agents_of(book, "stranger", 1) == ()
+    assert agent_of(book, "a", 1) == "a"
+    assert role_of("a~2") == role_of("a~2@2") == "a"
+    run = make_rollout("t", [("a", 1, "x"), ("a", 2, "y"), ("team/model", 2, "z")], score=1.0)
+    assert steps_of(run, book, "a~2") == ("a#1.0",)
+    assert steps_of(run, book, "a~10") == ("a#1.0", "a#2.0")
+
+
+def test_credits_about_a_node_reach_all_its_prompts() -> None:
+    book = make_book(make_rules("a", "One."), make_rules("a~2", "Two."), make_rules("b", "Three."))
+    run = make_rollout("t", [("a", 1, "x"), ("b", 1, "y")], score=0.0)
+    named = Credit(run.id, "t", ("a#1.0",), -0.5, role="a", round=1)
+    whole = Credit(run.id, "t", ("a#1.0", "b#1.0"), 0.5)
+
+    found = credits_by_agent(make_batch(book, [run], credits=(named, whole)))
+
+    assert found == {"a": (named,), "a~2": (named,), "b": (whole,)}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pytest
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel.remote import RemoteGraph
 
 from langgraph_truce.errors import RuleFileError, SystemMismatch
 from langgraph_truce.rules import RuleBook, parse
@@ -87,3 +88,30 @@ def test_an_uncompiled_graph_and_a_missing_folder_are_named(tmp_path: Path) -> N
         System(graph("solver"), tmp_path / "nowhere")
     with pytest.raises(SystemMismatch, match="in_flight must be at least 1, got 0"):
         System(graph("solver"), book("solver"), in_flight=0)
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "says"),
+    [
+        ("timeout", 0, "timeout must be more than 0 seconds, got 0"),
+        ("context", {"level": 1}, "context must be a function, got dict"),
+        ("interrupts", "yes", "interrupts must be a function, got str"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(field: str, given: Any, says: str) -> None:
+    with pytest.raises(SystemMismatch, match=says):
+        System(graph("solver"), book("solver"), **{field: given})
+
+
+def test_a_local_graph_is_in_process() -> None:
+    system = System(graph("solver"), book("solver"))
+
+    assert not system.remote
+    system.in_process("optimize")
+
+
+def test_a_server_that_does_not_answer_is_named() -> None:
+    nobody = RemoteGraph("toy", url="http://127.0.0.1:9")
+
+    with pytest.raises(SystemMismatch, match=r"the server of RemoteGraph 'toy' does not tell its graph"):
+        System(nobody, book("solver"))

@@ -8,7 +8,7 @@ because the version travels with LangGraph's own run context.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,10 @@ VERSION = "truce_version"
 ROLLOUT = "truce_rollout"
 TASK = "truce_task"
 REPLICATE = "truce_replicate"
+PROMPTS = "truce_prompts"
+"""Whose hard-coded prompts are replaced in this run: `Prompts.id`, or the id of one `Interception`."""
+LISTEN = "truce_listen"
+"""Whose listener hears the model calls of this run; see `bind.intercept.listening`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,13 @@ class RunContext:
     rollout: str
     task: str
     replicate: int = 0
+    prompts: str = ""
+    """`Prompts.id` of a system with hard-coded prompts (or `Interception.id`); empty where nodes read their rules."""
 
     def configurable(self) -> dict[str, Any]:
         """The keys for `config["configurable"]` and `config["metadata"]`."""
-        return {VERSION: self.version, ROLLOUT: self.rollout, TASK: self.task, REPLICATE: self.replicate}
+        keys = {VERSION: self.version, ROLLOUT: self.rollout, TASK: self.task, REPLICATE: self.replicate}
+        return {**keys, PROMPTS: self.prompts} if self.prompts else keys
 
 
 class _Table:
@@ -63,6 +70,12 @@ class _Table:
                 del self._books[version]
             else:
                 self._books[version] = (book, n - 1)
+
+    def having(self, agents: Iterable[str]) -> tuple[str, ...]:
+        """Versions of the published books that have all of `agents`."""
+        wanted = frozenset(agents)
+        with self._lock:
+            return tuple(v for v, (book, _) in self._books.items() if wanted <= book.agents.keys())
 
     @property
     def running(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from langgraph_truce.cli import demo, doctor, evaluate, new, optimize, plan, report, rules
+from langgraph_truce.cli import credit, demo, doctor, evaluate, new, optimize, plan, report, rules
 from langgraph_truce.errors import TruceError
 
 __all__ = ["app", "main"]
@@ -55,6 +55,7 @@ app = typer.Typer(
 app.command()(optimize.optimize)
 app.command()(plan.plan)
 app.command()(evaluate.evaluate)
+app.command()(credit.credit)
 app.add_typer(rules.app, name="rules")
 app.command()(report.report)
 app.command()(new.new)

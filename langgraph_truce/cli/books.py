@@ -55,8 +55,7 @@ def write(book: RuleBook, place: str) -> None:
         with _store(place) as store:
             store.activate(store.save(book))
         return
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UserMistake(f"{path} exists and is not overwritten; give another place or remove it")
+    refuse_filled(place)
     if path.suffix == ".json":
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(book.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -64,6 +63,17 @@ def write(book: RuleBook, place: str) -> None:
     from langgraph_truce.rules import write_rules
 
     write_rules(book, path)
+
+
+def refuse_filled(place: str) -> None:
+    """Refuse a file or a folder with something in it.
+
+    Raises:
+        UserMistake: `place` is one; nothing is overwritten.
+    """
+    path = Path(place)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserMistake(f"{path} exists and is not overwritten; give another place or remove it")
 
 
 def is_store(place: str) -> bool:

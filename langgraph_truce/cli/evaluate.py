@@ -39,7 +39,7 @@ def evaluate(
     """Run the system on the tasks and score the answers; nothing is edited."""
     chosen = job.tasks(tasks, input_columns, output_columns)
     score = job.score(evaluator, objective)
-    system = job.load_system(app, rules, "")
+    system = job.load_system(app, rules, "", chosen, run)
 
     from langgraph_truce.report import Progress
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from langgraph_truce.system import System
     from langgraph_truce.task import Splits, Task
 
-METHODS = ("truce", "offline", "outcome_only", "whole_prompt")
+METHODS = ("truce", "offline", "counterfactual", "outcome_only", "whole_prompt")
 """Methods by name: the one table of them; each is a function in `langgraph_truce.methods`."""
 
 WITHOUT_MODEL = frozenset({"offline"})
@@ -93,11 +93,22 @@ def model(name: str, method_name: str) -> Any:
     return target.model(name)
 
 
-def load_system(app: str, rules: Path | None, aggregator: str) -> System:
-    """The system that the command line names."""
+EXAMPLES = 5
+"""Tasks that a bare graph without rules is run on, to find its prompts."""
+
+
+def load_system(
+    app: str,
+    rules: Path | None,
+    aggregator: str,
+    examples: Sequence[Task] = (),
+    kept: Path | None = None,
+) -> System:
+    """The system that the command line names; the prompts of a bare graph are found with the first of `examples`."""
     from langgraph_truce.cli import target
 
-    return target.system(app, rules=rules, aggregator=aggregator)
+    first = [task.inputs for task in examples[:EXAMPLES]]
+    return target.system(app, rules=rules, aggregator=aggregator, examples=first, kept=kept)
 
 
 def _columns(text: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import typer
 from langgraph_truce.cli import job, options
 
 if TYPE_CHECKING:
+    from langgraph_truce.bind.found import Prompts
     from langgraph_truce.optimizer import Result
 
 RULES = "rules"
@@ -40,8 +41,8 @@ def optimize(  # noqa: PLR0913 - one parameter per option
     chosen = job.method(method, iterations)
     splits = job.Files(train, validation, test, input_columns, output_columns).splits()
     score = job.score(evaluator, objective)
-    system = job.load_system(app, rules, aggregator)
     critic = job.model(model, method)
+    system = job.load_system(app, rules, aggregator, splits.train, run)
 
     from langgraph_truce.optimizer import optimize as run_it
     from langgraph_truce.report import Progress
@@ -50,18 +51,21 @@ def optimize(  # noqa: PLR0913 - one parameter per option
         result = run_it(
             system, splits, score, model=critic, method=chosen, run=run, seed=seed, on_event=progress
         )
-    leave(result)
+    leave(result, system.prompts)
 
 
-def leave(result: Result) -> None:
-    """Print the report; write the rules and the diff into the run folder."""
+def leave(result: Result, prompts: Prompts | None = None) -> None:
+    """Print the report; write the rules, the prompts they stand for and the diff into the run folder."""
     from rich.console import Console
 
+    from langgraph_truce.bind.discover import write_prompts
     from langgraph_truce.report import show
     from langgraph_truce.rules import write_rules
 
     folder = Path(result.folder)
     write_rules(result.rules, folder / RULES)
+    if prompts is not None:
+        write_prompts(prompts, folder / RULES)
     changes = result.diff()
     (folder / DIFF).write_text(changes, encoding="utf-8")
     show(result, Console())

@@ -11,7 +11,7 @@ System = Annotated[
     str,
     typer.Argument(
         metavar="APP",
-        help="FILE.py:NAME or package.module:NAME of a System, a compiled graph (with --rules) or a function that makes one.",
+        help="FILE.py:NAME or package.module:NAME of a System, a compiled graph or a function that makes one.",
     ),
 ]
 Train = Annotated[Path, typer.Option(help="Task file (.jsonl, .csv) that edits are drawn from.")]
@@ -30,8 +30,13 @@ Model = Annotated[
         "The method 'offline' needs none."
     ),
 ]
-Method = Annotated[str, typer.Option(help="truce, offline, outcome_only or whole_prompt.")]
-Rules = Annotated[Path | None, typer.Option(help="Folder of rule files (ROLE.md); needed for a bare graph.")]
+Method = Annotated[str, typer.Option(help="truce, offline, counterfactual, outcome_only or whole_prompt.")]
+Rules = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of rule files (ROLE.md). Without it, the prompts of a bare graph are found by running the first tasks."
+    ),
+]
 Run = Annotated[Path, typer.Option(help="Run folder; the same folder again goes on where it stopped.")]
 Iterations = Annotated[
     int | None, typer.Option(min=1, help="At most so many iterations; default: the method's own.")

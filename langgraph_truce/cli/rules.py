@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from langgraph_truce.cli import books
+from langgraph_truce.cli import books, options
 
 if TYPE_CHECKING:
     from langgraph_truce.rules import AgentRules, RuleBook
@@ -59,8 +60,13 @@ def export(
     to: Annotated[str, typer.Argument(help="New folder (Markdown files) or new .json file.")],
 ) -> None:
     """Write rules as Markdown files or one JSON file: those of a run, or the active ones of a store."""
+    from langgraph_truce.bind.discover import read_prompts, write_prompts
+
     book = books.read(place)
+    prompts = read_prompts(place)
     books.write(book, to)
+    if prompts is not None and Path(to).is_dir():
+        write_prompts(prompts, to)
     typer.echo(f"{len(book.agents)} agents written to {to}")
 
 
@@ -84,6 +90,35 @@ def import_(
     book = books.read(source)
     books.write(book, to)
     typer.echo(f"{len(book.agents)} agents written to {to}, version {book.version}")
+
+
+@app.command()
+def discover(
+    app: options.System,
+    *,
+    examples: Annotated[Path, typer.Option(help="Task file (.jsonl, .csv) whose inputs are run once.")],
+    out: Annotated[str, typer.Option(help="New folder for the rule files.")],
+    first: Annotated[int, typer.Option(min=1, help="Run so many of the tasks.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    input_columns: options.InputColumns = "",
+    output_columns: options.OutputColumns = "",
+) -> None:
+    """Find the prompts in a graph's code by running examples, and write them as rule files."""
+    from langgraph_truce.bind.discover import write_prompts
+    from langgraph_truce.cli import job, target
+
+    books.refuse_filled(out)
+    tasks = job.tasks(examples, input_columns, output_columns)
+    found = target.discovered(app, [task.inputs for task in tasks[:first]])
+    assert found.discovery is not None
+    assert found.prompts is not None
+    books.write(found.book, out)
+    write_prompts(found.prompts, out)
+    if as_json:
+        typer.echo(json.dumps(found.discovery.to_json(), indent=2, ensure_ascii=False))
+        return
+    typer.echo(found.discovery.text())
+    typer.echo(f"{len(found.book.agents)} agents written to {out}; use them with --rules {out}")
 
 
 def _listed(rules: AgentRules) -> str:

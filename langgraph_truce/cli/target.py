@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -39,34 +40,106 @@ def load(target: str) -> Any:
     return getattr(module, name)
 
 
-def system(target: str, *, rules: Path | None = None, aggregator: str = "") -> System:
-    """The system that `target` names: a `System`, a compiled graph with `rules`, or a function that makes one.
+def system(
+    target: str,
+    *,
+    rules: Path | None = None,
+    aggregator: str = "",
+    examples: Sequence[Mapping[str, Any]] = (),
+    kept: Path | None = None,
+) -> System:
+    """The system that `target` names: a `System`, a compiled graph, or a function that makes one.
+
+    Args:
+        target: `FILE.py:NAME` or `package.module:NAME`.
+        rules: Folder of rule files; where discovered prompts lie beside them, they are what is replaced.
+        aggregator: Node that closes a round.
+        examples: Task inputs; a graph without `rules` is run on them once, and its prompts are found.
+        kept: Folder in which the prompts found are kept; found there, nothing is run.
 
     Raises:
-        UserMistake: it is none of these, or a graph without `rules`.
-        SystemMismatch: graph and rules do not fit together.
+        UserMistake: it is none of these, or a graph with neither `rules` nor `examples`.
+        SystemMismatch: graph and rules do not fit together, or no prompt was found.
+        RuleFileError: a rule file or the discovered prompts beside it are broken.
     """
-    from dataclasses import replace
+    from langgraph_truce.bind.discover import read_prompts
+    from langgraph_truce.system import System
 
+    found = graph_or_system(target)
+    if rules is None and isinstance(found, System):
+        return replace(found, aggregator=aggregator) if aggregator else found
+    if rules is None:
+        return _discovered(found, target, aggregator, examples, kept)
+    prompts = read_prompts(rules)
+    if isinstance(found, System):
+        given = {"rules": rules, "aggregator": aggregator, "prompts": found.prompts or prompts}
+        changed: dict[str, Any] = {k: v for k, v in given.items() if v}
+        return replace(found, **changed)
+    return System(found, rules, aggregator=aggregator, prompts=prompts)
+
+
+def graph_or_system(target: str) -> Any:
+    """The `System` or compiled graph that `target` names; a function without arguments is called.
+
+    Raises:
+        UserMistake: it is neither.
+    """
     from langgraph.pregel import Pregel
+    from langgraph.pregel.remote import RemoteGraph
 
     from langgraph_truce.system import System
 
     found = load(target)
-    if not isinstance(found, System | Pregel) and callable(found) and not hasattr(found, "compile"):
+    if (
+        not isinstance(found, System | Pregel | RemoteGraph)
+        and callable(found)
+        and not hasattr(found, "compile")
+    ):
         found = _made(found, target)
-    if isinstance(found, System):
-        given = {"rules": rules, "aggregator": aggregator}
-        changed: dict[str, Any] = {k: v for k, v in given.items() if v}
-        return replace(found, **changed)
-    if isinstance(found, Pregel) and rules is None:
-        raise UserMistake(f"{target} is a compiled graph; say where its rules are with --rules DIR")
-    if isinstance(found, Pregel) and rules is not None:
-        return System(found, rules, aggregator=aggregator)
+    if isinstance(found, System | Pregel | RemoteGraph):
+        return found
     hint = "; call .compile() on it" if hasattr(found, "compile") else ""
     raise UserMistake(
         f"{target} is a {type(found).__name__}; it must be a System, a compiled graph, or a function that makes one{hint}"
     )
+
+
+def discovered(target: str, examples: Sequence[Mapping[str, Any]]) -> System:
+    """The system that `target` names with the prompts in its code, found by running `examples`.
+
+    Raises:
+        SystemMismatch: no prompt was found.
+    """
+    from langgraph_truce.system import System
+
+    found = graph_or_system(target)
+    if not isinstance(found, System):
+        return System.discover(found, examples)
+    kept = ("inputs", "outputs", "context", "interrupts", "aggregator", "name", "timeout", "tools")
+    return System.discover(found.graph, examples, **{name: getattr(found, name) for name in kept})
+
+
+def _discovered(
+    graph: Any, target: str, aggregator: str, examples: Sequence[Mapping[str, Any]], kept: Path | None
+) -> System:
+    """The graph's prompts as kept, or found by running the examples; the report goes to stderr."""
+    from langgraph_truce.bind.discover import read_prompts, write_prompts
+    from langgraph_truce.system import System
+
+    if kept is not None and (prompts := read_prompts(kept)) is not None:
+        return System(graph, prompts.book, aggregator=aggregator, prompts=prompts)
+    if not examples:
+        raise UserMistake(
+            f"{target} is a compiled graph; say where its rules are with --rules DIR, or have its prompts found with: "
+            f"langgraph-truce rules discover {target} --examples TASKS.jsonl --out DIR"
+        )
+    system = System.discover(graph, examples, aggregator=aggregator)
+    assert system.discovery is not None
+    assert system.prompts is not None
+    sys.stderr.write(system.discovery.text(short=True))
+    if kept is not None:
+        write_prompts(system.prompts, kept)
+    return system
 
 
 def evaluator(name: str) -> Any:

@@ -52,6 +52,8 @@ class AgentCredit(BaseModel):
     words: str
     steps: list[str] = Field(default_factory=list)
     """Cited step ids."""
+    rules: list[str] = Field(default_factory=list)
+    """Ids of the agent's own rules that made it do so; empty where none did."""
 
 
 class CreditReply(BaseModel):

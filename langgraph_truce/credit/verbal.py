@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from langgraph_truce.asking import keep, require_model, side_by_side
-from langgraph_truce.batch import agent_of, outcome_text, task_text
+from langgraph_truce.batch import agent_of, outcome_text, rules_text, task_text
 from langgraph_truce.credit.replies import AgentCredit, CreditReply
 from langgraph_truce.errors import ModelReplyError
 from langgraph_truce.prompts.quote import quoted
-from langgraph_truce.rules.rule import RuleBook
+from langgraph_truce.rules.rule import Rule, RuleBook
 from langgraph_truce.seams import Attributor, Batch, Credit, Lab, Memory, Rollout
 from langgraph_truce.task import Task
 from langgraph_truce.trajectory.step import Segment, Step
-from langgraph_truce.trajectory.transcript import transcript
+from langgraph_truce.trajectory.transcript import cut, transcript
+
+RULES_CHARS = 3000
+"""Characters of all rules in a prompt together; longer rules are cut in their middle, ids stay."""
 
 
 def score_to_value(score: float) -> float:
@@ -32,10 +35,21 @@ class _Job:
     """Place of the segment in its rollout, from 0."""
     segments: tuple[Segment, ...]
     task: Task
+    book: RuleBook
 
     @property
     def segment(self) -> Segment:
         return self.segments[self.number]
+
+    @property
+    def steps(self) -> list[Step]:
+        return [s for i in self.segment.steps if (s := self.rollout.trajectory.step(i))]
+
+    def rules_of(self, role: str) -> tuple[str, tuple[Rule, ...]]:
+        """The agent whose rules a role had in this segment (in its first round there), and the rules."""
+        number = next((s.round for s in self.steps if s.role == role), None)
+        agent = agent_of(self.book, role, number)
+        return agent, self.book.agents[agent].rules if agent else ()
 
 
 def verbal_credit(
@@ -57,14 +71,12 @@ def verbal_credit(
     async def credit(batch: Batch, memory: Memory, lab: Lab) -> tuple[tuple[Credit, ...], Memory]:
         require_model(lab, "verbal_credit")
         jobs = [
-            _Job(rollout, n, segments, batch.tasks[rollout.task])
+            _Job(rollout, n, segments, batch.tasks[rollout.task], batch.book)
             for rollout in _chosen(batch, at_most, lab)
             for segments in [batch.segments.get(rollout.id, ())]
             for n in range(len(segments))
         ]
-        judged = await side_by_side(
-            _judge(job, batch.book, (segment_chars, earlier_chars), lab) for job in jobs
-        )
+        judged = await side_by_side(_judge(job, (segment_chars, earlier_chars), lab) for job in jobs)
         credits_ = tuple(c for found, _ in judged for c in found)
         records = [r for _, found in judged for r in found]
         memory = keep(memory, "rejected", [r for r in records if r["kind"] == "rejected"])
@@ -83,12 +95,10 @@ def _chosen(batch: Batch, at_most: int | None, lab: Lab) -> Sequence[Rollout]:
     return [r for r in batch.rollouts if r.id in ids]
 
 
-async def _judge(
-    job: _Job, book: RuleBook, limits: tuple[int, int], lab: Lab
-) -> tuple[list[Credit], list[dict[str, Any]]]:
+async def _judge(job: _Job, limits: tuple[int, int], lab: Lab) -> tuple[list[Credit], list[dict[str, Any]]]:
     """Credits of one segment, and the records of what could not be used."""
-    steps = [s for i in job.segment.steps if (s := job.rollout.trajectory.step(i))]
-    agents = list(dict.fromkeys(s.role for s in steps if s.agent or agent_of(book, s.role, s.round)))
+    steps = job.steps
+    agents = list(dict.fromkeys(s.role for s in steps if s.agent or agent_of(job.book, s.role, s.round)))
     try:
         reply = await lab.ask("credit", _fields(job, agents, limits, lab), CreditReply, purpose="credit")
     except ModelReplyError as error:
@@ -96,20 +106,20 @@ async def _judge(
             {"kind": "unread", "rollout": job.rollout.id, "segment": job.segment.id, "why": str(error)}
         ]
     found = [_of_segment(job, steps, reply)]
-    records: list[dict[str, Any]] = []
+    wrong: list[str] = []
     seen: set[str] = set()
     for said in reply.agents:
         cited, why = _cited(said, job, agents)
         if said.agent in seen:
             why = f"agent {said.agent!r} is judged twice; the first judgement counts"
-        if why:
-            records.append(
-                {"kind": "rejected", "rollout": job.rollout.id, "segment": job.segment.id, "why": why}
-            )
+        wrong += [why]
         if cited and said.agent not in seen:
             seen.add(said.agent)
-            found.append(_of_agent(job, said, cited))
-    return found, records
+            rules, unknown = _named(said, job)
+            wrong += [unknown]
+            found.append(_of_agent(job, said, cited, rules))
+    place = {"kind": "rejected", "rollout": job.rollout.id, "segment": job.segment.id}
+    return found, [{**place, "why": why} for why in wrong if why]
 
 
 def _fields(job: _Job, agents: Sequence[str], limits: tuple[int, int], lab: Lab) -> dict[str, str]:
@@ -124,6 +134,7 @@ def _fields(job: _Job, agents: Sequence[str], limits: tuple[int, int], lab: Lab)
             for s in earlier
         ),
         "iteration_content": transcript(history, job.segment.steps, limit_chars=limits[0]),
+        "rules": _rules_shown(job, agents),
     }
     listed = "\n".join(f"- {a}: {about}" if (about := lab.about(a)) else f"- {a}" for a in agents)
     return {
@@ -131,6 +142,35 @@ def _fields(job: _Job, agents: Sequence[str], limits: tuple[int, int], lab: Lab)
         "iteration_number": f"{job.number + 1} of {len(job.segments)} ({job.segment.label})",
         "agents": listed or "(none: leave `agents` empty)",
     }
+
+
+def _rules_shown(job: _Job, agents: Sequence[str]) -> str:
+    """The rules of the agents that act, each agent's once, cut to `RULES_CHARS` in all."""
+    roles: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
+    for role in agents:
+        agent, rules = job.rules_of(role)
+        if rules:
+            roles.setdefault(agent, []).append(role)
+            texts[agent] = rules_text(job.book.agents[agent])
+    if sum(map(len, texts.values())) > RULES_CHARS:
+        lines = {
+            agent: rules_text(job.book.agents[agent]).replace("\n    ", " ").split("\n") for agent in texts
+        }
+        room = max(RULES_CHARS // sum(map(len, lines.values())), 40)
+        texts = {agent: "\n".join(cut(line, room) for line in listed) for agent, listed in lines.items()}
+    shown = [f"{', '.join(roles[agent])}:\n{text}" for agent, text in texts.items()]
+    return "\n\n".join(shown) or "(not known)"
+
+
+def _named(said: AgentCredit, job: _Job) -> tuple[tuple[str, ...], str]:
+    """The rules that a judgement names and its agent has, and a sentence where it names others."""
+    agent, rules = job.rules_of(said.agent)
+    there = {rule.id for rule in rules}
+    asked = dict.fromkeys(i.strip(" `[]").rpartition("/")[2] for i in said.rules)
+    unknown = [i for i in asked if i not in there]
+    why = f"the credit of {said.agent!r} names rules that {agent or 'it'} does not have: {', '.join(unknown)}"
+    return tuple(i for i in asked if i in there), why if unknown else ""
 
 
 def _cited(said: AgentCredit, job: _Job, agents: Sequence[str]) -> tuple[tuple[str, ...], str]:
@@ -172,7 +212,7 @@ def _of_segment(job: _Job, steps: Sequence[Step], reply: CreditReply) -> Credit:
     )
 
 
-def _of_agent(job: _Job, said: AgentCredit, cited: tuple[str, ...]) -> Credit:
+def _of_agent(job: _Job, said: AgentCredit, cited: tuple[str, ...], rules: tuple[str, ...]) -> Credit:
     return Credit(
         rollout=job.rollout.id,
         task=job.rollout.task,
@@ -183,6 +223,7 @@ def _of_agent(job: _Job, said: AgentCredit, cited: tuple[str, ...]) -> Credit:
         segment=job.segment.id,
         words=said.words,
         details={"score": said.score},
+        rules=rules,
     )
 
 

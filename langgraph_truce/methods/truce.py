@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from langgraph_truce.credit import blame_test, verbal_credit
 from langgraph_truce.credit import outcome_only as by_outcome
-from langgraph_truce.credit import verbal_credit
 from langgraph_truce.gate import paired_gate
 from langgraph_truce.merge import merge_suggestions
 from langgraph_truce.seams import Gate, Method
@@ -30,6 +30,7 @@ def truce(
     gate: Gate | None = None,
     reuse: bool = False,
     patience: int | None = None,
+    blame_tests: bool = False,
 ) -> Method:
     """TRUCE: verbal credit of segments, suggestions per agent, support over tasks, edits of single rules.
 
@@ -41,12 +42,14 @@ def truce(
         gate: What decides on the joint candidate; default `paired_gate()`, an exact paired test.
         reuse: Read the train rollouts of unchanged rules again instead of running them afresh.
         patience: Stop after so many iterations without an acceptance.
+        blame_tests: Check every verbal blame by a replay with the accused contribution replaced (`credit.blame_test`, whose
+            settings a `dataclasses.replace` of `credit` reaches); what changes nothing loses its support.
     """
     gate = gate or paired_gate()
     return Method(
         name="truce",
         segment=segment_each(segment),
-        credit=verbal_credit(),
+        credit=blame_test(verbal_credit()) if blame_tests else verbal_credit(),
         select=every_agent(),
         suggest=suggest_rules(),
         merge=merge_suggestions(top_k=top_k),
@@ -56,6 +59,7 @@ def truce(
         sample=sample,
         reuse=reuse,
         patience=patience,
+        forks=blame_tests,
         trials=trials_of(gate),
         asks=_asks(top_k),
         settings={
@@ -63,6 +67,7 @@ def truce(
             "segment": getattr(segment, "__name__", "own"),
             "reuse": reuse,
             "patience": patience,
+            **({"blame_tests": True} if blame_tests else {}),
         },
     )
 
@@ -70,7 +75,8 @@ def truce(
 def outcome_only(**settings: object) -> Method:
     """TRUCE without credit assignment (ablation "w/o Credit"): the outcome is the only credit; takes what `truce` takes."""
     base = truce(**settings)  # type: ignore[arg-type]  # the same keywords, checked there
-    return replace(base, name="outcome_only", credit=by_outcome(), asks=_without("credit", base.asks))
+    asks = _without("credit", base.asks)
+    return replace(base, name="outcome_only", credit=by_outcome(), asks=asks, forks=False)
 
 
 def whole_prompt(**settings: object) -> Method:

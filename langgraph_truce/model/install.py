@@ -6,11 +6,10 @@ config, never here.
 
 from __future__ import annotations
 
-import functools
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
@@ -20,12 +19,13 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ToolCallChunk
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
+from langgraph_truce.entry_points import whole_streams
 from langgraph_truce.model.place import JournalCallback, current, pending
 
 _lock = threading.RLock()
 _count = 0
 _dispatcher: _Dispatcher | None = None
-_streams: dict[str, tuple[Any, Any]] = {}
+_streams = ExitStack()
 
 
 class _Dispatcher(BaseCache):
@@ -89,11 +89,7 @@ def _put() -> None:
     global _dispatcher  # noqa: PLW0603
     _dispatcher = _Dispatcher(get_llm_cache())
     set_llm_cache(_dispatcher)
-    for name, wrap in (("stream", _through_invoke), ("astream", _through_ainvoke)):
-        original = getattr(BaseChatModel, name)
-        wrapped = wrap(original)
-        _streams[name] = (original, wrapped)
-        setattr(BaseChatModel, name, wrapped)
+    _streams.enter_context(whole_streams(_whole))
 
 
 def _restore() -> None:
@@ -102,50 +98,20 @@ def _restore() -> None:
     if get_llm_cache() is _dispatcher:  # else somebody set another cache meanwhile: theirs stays
         set_llm_cache(_dispatcher.before)
     _dispatcher = None
-    for name, (original, wrapped) in _streams.items():
-        # wrapped again by somebody who is still there: ours stays under theirs and passes everything on
-        if getattr(BaseChatModel, name) is wrapped:
-            setattr(BaseChatModel, name, original)
-    _streams.clear()
+    _streams.close()
+
+
+def _whole(
+    model: BaseChatModel, config: RunnableConfig | None
+) -> Callable[[AIMessage], AIMessageChunk] | None:
+    """A journalled stream is asked for as a whole, because streams go past LangChain's cache."""
+    return _chunk if model.cache is None and _journalled(config) else None
 
 
 def _journalled(config: RunnableConfig | None) -> bool:
     callbacks = ensure_config(config).get("callbacks")
     handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ())
-    return _count > 0 and any(isinstance(getattr(h, "journalling", h), JournalCallback) for h in handlers)
-
-
-def _through_invoke(original: Any) -> Any:
-    @functools.wraps(original)
-    def stream(
-        self: BaseChatModel,
-        input: Any,  # noqa: A002 - LangChain's signature
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
-        if _journalled(config) and self.cache is None:
-            yield _chunk(self.invoke(input, config, **kwargs))
-        else:
-            yield from original(self, input, config, **kwargs)
-
-    return stream
-
-
-def _through_ainvoke(original: Any) -> Any:
-    @functools.wraps(original)
-    async def astream(
-        self: BaseChatModel,
-        input: Any,  # noqa: A002 - LangChain's signature
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
-        if _journalled(config) and self.cache is None:
-            yield _chunk(await self.ainvoke(input, config, **kwargs))
-        else:
-            async for chunk in original(self, input, config, **kwargs):
-                yield chunk
-
-    return astream
+    return any(isinstance(getattr(h, "journalling", h), JournalCallback) for h in handlers)
 
 
 def call_chunks(message: AIMessage) -> list[ToolCallChunk]:

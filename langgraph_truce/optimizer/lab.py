@@ -12,13 +12,16 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel
 
 from langgraph_truce import prompts
+from langgraph_truce.batch import agents_of
 from langgraph_truce.errors import ModelReplyError
 from langgraph_truce.model import Journal, JournalCallback, ask
+from langgraph_truce.rollout.replayer import Replayer
 from langgraph_truce.rollout.run import Runner
 from langgraph_truce.rules import RuleBook
-from langgraph_truce.seams import Rollout
+from langgraph_truce.seams import Change, Rollout
 from langgraph_truce.seed import seeded
 from langgraph_truce.task import Task
+from langgraph_truce.trajectory.step import Step
 
 M = TypeVar("M", bound=BaseModel)
 Models = Mapping[str, BaseChatModel]
@@ -33,6 +36,7 @@ class RunLab:
         self._models = models
         self._journal = journal
         self._seed = seed
+        self._replayer = Replayer(runner)
         self._gate = asyncio.Semaphore(runner.system.in_flight)
 
     @property
@@ -58,6 +62,30 @@ class RunLab:
     ) -> tuple[Rollout, ...]:
         """Run and evaluate `tasks` with `book`, in order; those that exist already are read."""
         return await self._runner.run_all(tasks, book, replicate=replicate, purpose=purpose)
+
+    @property
+    def missed(self) -> Mapping[str, int]:
+        """Role path -> model calls of rollouts that no known prompt has the text of; they went out unchanged."""
+        return self._runner.missed
+
+    async def replay(
+        self, rollout: Rollout, change: Change, *, replicate: int = 0, purpose: str = "credit"
+    ) -> Rollout:
+        """Fork a train rollout of this iteration and run what is downstream of the change."""
+        before = self._runner.books[rollout.version]
+        after = change.book or before
+        same = {a for a in before.agents.keys() & after.agents if after.render(a) == before.render(a)}
+
+        def touches(step: Step) -> bool:
+            ran = {*agents_of(before, step.role, step.round), *agents_of(after, step.role, step.round)}
+            return not ran <= same
+
+        return await self._replayer.replay(rollout, change, touches, replicate=replicate, purpose=purpose)
+
+    def learn(self, tasks: Sequence[Task], book: RuleBook) -> None:
+        """Tell what a resumed run no longer runs: the train tasks, and the current rules."""
+        self._runner.tasks.update({task.id: task for task in tasks})
+        self._runner.books[book.version] = book
 
     async def ask(self, prompt: str, fields: Mapping[str, str], schema: type[M], *, purpose: str) -> M:
         """Ask the model of `purpose`; equal questions of one run get the journalled answer."""

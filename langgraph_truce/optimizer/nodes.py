@@ -184,6 +184,7 @@ class Boxes:
             rows[arm] = {r.task: to_json(replace(r.outcome, result=None)) for r in rollouts}
         # as it was when the run ended: reading it again later must not change what it says it took
         rows["meter"] = self._s.meter.snapshot()
+        rows["missed"] = dict(self._s.lab.missed)
         await self._s.records.write_box(0, "test", rows)
         return {
             "done": "all iterations done"

@@ -41,6 +41,7 @@ async def result_of(records: Records, folder: Path) -> Result:
         credits=by_role,
         meter=test["meter"],
         folder=folder,
+        missed=test.get("missed", {}),
     )
 
 

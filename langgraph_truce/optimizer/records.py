@@ -8,6 +8,7 @@ ASCII JSON text, because neither orjson nor PostgreSQL's jsonb takes every strin
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -51,6 +52,15 @@ class Records:
     async def write_rollout(self, rollout: Rollout) -> None:
         """Keep a finished rollout: outcome and trajectory in one transaction."""
         await self._put("rollouts", rollout.id, rollout, lambda: self._rollouts.add(rollout.id))
+
+    async def read_checkpoints(self, rollout_id: str) -> bytes | None:
+        """The packed checkpoints of a rollout, or None where they were not kept."""
+        found = await self._get("checkpoints", rollout_id)
+        return None if found is None else base64.b64decode(found)
+
+    async def write_checkpoints(self, rollout_id: str, packed: bytes) -> None:
+        """Keep the packed checkpoints of a rollout; written before the rollout itself, so no kept rollout lacks them."""
+        await self._put("checkpoints", rollout_id, base64.b64encode(packed).decode())
 
     async def read_box(self, iteration: int, box: str) -> Any:
         """The result of a box, as JSON; None where it has not run."""

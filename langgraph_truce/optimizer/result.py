@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ class Result:
     """Calls, journal hits, tokens and seconds by purpose."""
     folder: Path
     """The run folder."""
+    missed: Mapping[str, int] = field(default_factory=dict)
+    """Role path -> model calls that went out unchanged, because `System.discover` had found no prompt of that text."""
 
     def diff(self) -> str:
         """The accepted changes, rule by rule."""

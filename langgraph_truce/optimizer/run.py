@@ -15,6 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 
 from langgraph_truce.bind import optimizing
+from langgraph_truce.bind.discover import write_prompts
 from langgraph_truce.evaluate import Evaluate, as_evaluator
 from langgraph_truce.model import resolve_model
 from langgraph_truce.optimizer.folder import Opened, open_folder
@@ -92,6 +93,7 @@ async def aoptimize(
     on_event: Callable[[Event], None] | None = None,
 ) -> Result:
     """As `optimize`, for async code."""
+    system.in_process("optimize")
     evaluate = score if isinstance(score, Evaluate) else as_evaluator(score)
     models = _models(model)
     check = getattr(method.gate, "check", None)
@@ -99,6 +101,8 @@ async def aoptimize(
         check(len(splits.validation), method.iterations)
     async with open_folder(Path(run), _manifest(system, splits, evaluate, method, seed)) as folder:
         with folder.journal.installed(), optimizing():
+            if system.prompts is not None:  # beside the rules, so that they fit the bare graph again
+                write_prompts(system.prompts, run)
             session = _session(system, splits, evaluate, method, models, folder, seed, on_event)
             await _drive(session, folder)
             return await result_of(folder.records, Path(run))
@@ -115,6 +119,7 @@ def _session(
     on_event: Callable[[Event], None] | None,
 ) -> Session:
     runner = Runner(system, evaluate, folder.journal, folder.records, seed)
+    runner.keep = folder.records if method.forks else None
     lab = RunLab(runner, models, folder.journal, seed)
     session = Session(system, splits, method, lab, folder.records, folder.journal.meter, on_event or _quiet)
     runner.on_done = session.rolled
@@ -165,6 +170,7 @@ def _manifest(
     return {
         "system": system.fingerprint,
         "rules": system.book.version,
+        **({"prompts": system.prompts.id} if system.prompts else {}),
         "tasks": tasks,
         "method": method.name,
         "gate": {
@@ -173,6 +179,7 @@ def _manifest(
         },
         "settings": {**method.settings, "iterations": method.iterations, "sample": method.sample},
         "objective": evaluate.objective,
+        **({"shaping": evaluate.shaping} if evaluate.shaping else {}),
         "seed": seed,
     }
 

@@ -93,6 +93,7 @@ class Session:
         """What this iteration knows so far, put together from the records."""
         iteration = state["iteration"]
         book = await self.records.read_book(state["version"])
+        self.lab.learn(self.splits.train, book)
 
         async def box(name: str, kind: type[Any]) -> tuple[Any, ...]:
             rows = await self.records.read_box(iteration, name)

@@ -1,6 +1,18 @@
-"""A run in, words out: the terminal report and the progress display."""
+"""A run or stored threads in, words out: the terminal report, the credit report and the progress display."""
 
+from langgraph_truce.report.credit import CreditReport
+from langgraph_truce.report.credit_text import render_credit, show_credit
 from langgraph_truce.report.progress import Progress
+from langgraph_truce.report.stored import credit_threads
 from langgraph_truce.report.terminal import RunResult, render, show
 
-__all__ = ["Progress", "RunResult", "render", "show"]
+__all__ = [
+    "CreditReport",
+    "Progress",
+    "RunResult",
+    "credit_threads",
+    "render",
+    "render_credit",
+    "show",
+    "show_credit",
+]

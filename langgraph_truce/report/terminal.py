@@ -79,6 +79,10 @@ class RunResult(Protocol):
         """Purpose -> calls, hits, tokens, seconds; "total" is all of them."""
 
     @property
+    def missed(self) -> Mapping[str, int]:
+        """Role path -> calls that no found prompt has the text of."""
+
+    @property
     def folder(self) -> Path:
         """The run folder."""
 
@@ -103,6 +107,11 @@ def show(result: RunResult, console: Console) -> None:
     for title, part in parts:
         console.print(Text(title, style="bold"))
         console.print(Padding(part, (0, 0, 1, 2)))
+    for role, calls in sorted(result.missed.items()):
+        where = f"from {role}" if role else "from raw threads"
+        console.print(
+            Text(f"{calls} model calls {where} have no prompt that discovery found: they went out unchanged.")
+        )
     console.print(Text(f"Run folder: {result.folder}"), soft_wrap=True)
 
 

@@ -23,13 +23,16 @@ from langgraph_truce.trajectory.plain import error_text
 from langgraph_truce.trajectory.step import ModelCall, Usage
 
 NAMESPACE = "langgraph_checkpoint_ns"
+WAITS = "GraphInterrupt: the node waits for a person"
+"""Error of a step that was not resumed."""
 
 
 @dataclass(slots=True)
 class _Open:
     """A model or tool call that has not ended."""
 
-    task: str
+    of: list[Any]
+    """The calls of its attempt of the node."""
     slot: int
     started: float
 
@@ -56,12 +59,27 @@ class CallRecorder(BaseCallbackHandler):
         self._nodes: dict[UUID, tuple[str, float]] = {}
         self._calls: dict[UUID, _Open] = {}
         self._parents: dict[str, UUID | None] = {}
+        self._asking: set[str] = set()
+        """Tasks whose last attempt ended with a question to a person."""
+        self._before: dict[str, tuple[list[ModelCall], list[Mapping[str, Any]]]] = {}
+        """Model and tool calls of attempts that ended with a question, by task id."""
+
+    def again(self) -> None:
+        """The run is resumed or repeated: what it asks again at the same place finds the journalled reply."""
+        if self.journalling is not None:
+            self.journalling.restart()
 
     def collect(self, writes: Mapping[str, Mapping[str, str]]) -> list[TaskRun]:
         """Every task, in order of start, with its `writes`; what a node returned where they do not hold its task."""
         with self.lock:
             for task, run in self.runs.items():
                 run.writes = writes[task] if task in writes else self._returned(task)
+            for task, (calls, tools) in self._before.items():
+                run = self.runs[task]
+                run.calls = once(calls, run.calls)
+                done = [(t["name"], t["input"]) for t in run.tools]
+                run.tools[:0] = [t for t in tools if (t["name"], t["input"]) not in done]
+            self._before.clear()
             return list(self.runs.values())
 
     def _returned(self, task: str) -> Mapping[str, str]:
@@ -106,9 +124,21 @@ class CallRecorder(BaseCallbackHandler):
                     call=call,
                     input=self.contents.put(inputs),
                 )
+            elif task in self._asking:
+                self._resumed(task, parent_run_id)
             elif self._parents[task] != parent_run_id or kwargs.get("name") != metadata["langgraph_node"]:
                 return
             self._nodes[run_id] = (task, perf_counter())
+
+    def _resumed(self, task: str, parent_run_id: UUID | None) -> None:
+        """The node runs again from its start, answered: what it asks again stands once in its step."""
+        self._asking.discard(task)
+        self._parents[task] = parent_run_id
+        run = self.runs[task]
+        calls, tools = self._before.setdefault(task, ([], []))
+        calls += run.calls
+        tools += run.tools
+        run.calls, run.tools = [], []
 
     def _place(self, namespace: str) -> tuple[Place, int]:
         """The place, with the ids of stateful subgraphs (never two at once in one place) from the open tasks."""
@@ -149,7 +179,8 @@ class CallRecorder(BaseCallbackHandler):
                 run.goto, run.error = goto_of(error.args[0]), ""
                 self.returned[task] = error.args[0]
             elif isinstance(error, GraphBubbleUp):
-                run.error = "GraphInterrupt: the node waits for a person"
+                run.error = WAITS
+                self._asking.add(task)
             else:
                 run.error = error_text(error)
 
@@ -217,7 +248,7 @@ class CallRecorder(BaseCallbackHandler):
                 self.unjoined += 1
                 return
             run.calls.append(ModelCall(self.contents.put(messages), None, str(name)))
-            self._calls[run_id] = _Open(run.id, len(run.calls) - 1, perf_counter())
+            self._calls[run_id] = _Open(run.calls, len(run.calls) - 1, perf_counter())
 
     def _call_ends(self, run_id: UUID, reply: Any, response: LLMResult | None, error: str) -> None:
         if (opened := self._calls.pop(run_id, None)) is None:
@@ -226,11 +257,10 @@ class CallRecorder(BaseCallbackHandler):
         if isinstance(reply, str):
             reply = {"role": "assistant", "content": reply}
         with self.lock:
-            calls = self.runs[opened.task].calls
-            asked = calls[opened.slot]
+            asked = opened.of[opened.slot]
             output = None if reply is None else self.contents.put(reply)
             model = _model_name(reply, response) or asked.model
-            calls[opened.slot] = ModelCall(
+            opened.of[opened.slot] = ModelCall(
                 asked.prompt, output, model, _usage(reply, response), latency, error
             )
 
@@ -254,7 +284,7 @@ class CallRecorder(BaseCallbackHandler):
                 return
             given = self.contents.put(input_str if inputs is None else inputs)
             run.tools.append({"name": name, "input": given, "output": None, "error": ""})
-            self._calls[run_id] = _Open(run.id, len(run.tools) - 1, perf_counter())
+            self._calls[run_id] = _Open(run.tools, len(run.tools) - 1, perf_counter())
 
     @override
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -270,13 +300,18 @@ class CallRecorder(BaseCallbackHandler):
         if (opened := self._calls.pop(run_id, None)) is None:
             return
         with self.lock:
-            tools = self.runs[opened.task].tools
             given = None if error else self.contents.put(output)
-            tools[opened.slot] = {**tools[opened.slot], "output": given, "error": error}
+            opened.of[opened.slot] = {**opened.of[opened.slot], "output": given, "error": error}
 
     def _run(self, metadata: Mapping[str, Any]) -> TaskRun | None:
         namespace = metadata.get(NAMESPACE) or ""
         return self.runs.get(namespace[namespace.rfind(":") + 1 :])
+
+
+def once(earlier: Sequence[ModelCall], last: Sequence[ModelCall]) -> list[ModelCall]:
+    """The calls of a node that asked a person, and so ran several times: what its last attempt did not repeat, then that."""
+    said = {(call.prompt, call.output) for call in last}
+    return [*(call for call in earlier if (call.prompt, call.output) not in said), *last]
 
 
 def goto_of(returned: Any) -> tuple[str, ...]:

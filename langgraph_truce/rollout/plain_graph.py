@@ -6,19 +6,22 @@ no subgraph, no node cache, no functional API, no untracked channel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.channels import UntrackedValue
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
 
 from langgraph_truce.rollout.calls import CallRecorder
+from langgraph_truce.rollout.interrupts import Ended, asked
 from langgraph_truce.rollout.task_runs import is_state
 
+_durability: WeakKeyDictionary[Any, Literal["sync", "async"]] = WeakKeyDictionary()
 _plain: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-_INTERRUPT = "__interrupt__"
 
 
 def plain(graph: Any) -> bool:
@@ -35,6 +38,41 @@ def _is_plain(graph: Any) -> bool:
     if any(isinstance(channel, UntrackedValue) for channel in graph.channels.values()):
         return False
     return next(iter(graph.get_subgraphs()), None) is None
+
+
+def durability(graph: Any, saver: object | None) -> Literal["sync", "async"]:
+    """When LangGraph writes the checkpoints of a run of `graph`.
+
+    Kept ones need "sync": before an async save LangGraph changes those of join edges. Subgraphs compiled with
+    `checkpointer=False` raise under "sync", though (LangGraph 1.2 awaits a save that they never make).
+    """
+    if saver is None:
+        return "async"
+    known = _durability.get(graph)
+    if known is None:
+        inside = any(sub.checkpointer is False for sub in _graphs_inside(graph))
+        known = _durability[graph] = "async" if inside else "sync"
+    return known
+
+
+def _graphs_inside(graph: Any) -> Iterator[Any]:
+    """Graphs that are nodes, or that node functions name: `get_subgraphs` passes over those without checkpoints."""
+    seen: set[int] = set()
+    todo: list[Any] = [node.bound for node in graph.nodes.values()]
+    while todo:
+        found = todo.pop()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, Pregel):
+            yield found
+            todo += [node.bound for node in found.nodes.values()]
+        elif isinstance(found, Runnable):
+            functions = [getattr(found, name, None) for name in ("func", "afunc")]
+            for function in filter(inspect.isfunction, functions):
+                named = inspect.getclosurevars(function)
+                todo += [*named.nonlocals.values(), *named.globals.values()]
+            todo += getattr(found, "steps", ())
 
 
 def wanted_saver(graph: Any, error: BaseException | None, recorder: CallRecorder) -> bool:
@@ -54,21 +92,21 @@ async def run_plain(
     graph: Any,
     graph_input: Any,
     config: RunnableConfig,
+    context: Any,
     recorder: CallRecorder,
     writes: dict[str, Mapping[str, str]],
-) -> Any:
+) -> Ended:
     """As `graph.ainvoke`, and `writes` gets what each task wrote, by task id, before the next superstep begins."""
     state: Any = None
-    interrupts: list[Any] = []
+    questions: dict[str, Any] | None = None
     put = recorder.contents.put
-    async for mode, told in graph.astream(graph_input, config, stream_mode=["updates", "values", "tasks"]):
+    modes = ["updates", "values", "tasks"]
+    async for mode, told in graph.astream(graph_input, config, context=context, stream_mode=modes):
         if mode == "values":
             state = told
         elif mode == "updates":
-            interrupts += told.get(_INTERRUPT, ())
+            questions = asked(told, questions)
         elif "result" in told:
             with recorder.lock:
                 writes[told["id"]] = {c: put(v) for c, v in told["result"].items() if is_state(c)}
-    if not interrupts:
-        return state
-    return {**(state if isinstance(state, dict) else {}), _INTERRUPT: interrupts}
+    return Ended(state, questions)

@@ -6,21 +6,27 @@ import asyncio
 import contextvars
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
+from langgraph.cache.memory import InMemoryCache
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.pregel.remote import RemoteGraph
 from langgraph.store.base import BaseStore
 
 from langgraph_truce.errors import UserMistake
 from langgraph_truce.model.place import JournalCallback
 from langgraph_truce.rollout.behind import SaveQueue
 from langgraph_truce.rollout.calls import CallRecorder
-from langgraph_truce.rollout.plain_graph import plain, run_plain, wanted_saver
+from langgraph_truce.rollout.interrupts import PLAIN, Ended, RunOptions, answered, asked
+from langgraph_truce.rollout.plain_graph import durability, plain, run_plain, wanted_saver
+from langgraph_truce.rollout.remote import Heard, run_remote
 from langgraph_truce.rollout.tap import Tap, live_saver
 from langgraph_truce.rollout.task_runs import TaskRun, in_order
 from langgraph_truce.rollout.thread import agather
+from langgraph_truce.store_copy import store_copy
 from langgraph_truce.trajectory.content import Contents
 from langgraph_truce.trajectory.step import Trajectory
 
@@ -48,49 +54,81 @@ async def record(
     saver: BaseCheckpointSaver[Any] | None = None,
     store: BaseStore | None = None,
     aggregator: str = "",
-    timeout: float | None = None,
+    options: RunOptions = PLAIN,
 ) -> Recorded:
-    """Run a copy of the compiled `graph` and record it; the graph itself is left as it is.
+    """Run a copy of the compiled `graph` and record it; the graph itself and its saver are left as they are.
 
     The run is detached from the LangGraph run around it, if there is one. Where `saver` already holds checkpoints of
     the thread, the run goes on from there (`graph_input` None) and the trajectory holds the whole thread; steps of
     earlier runs have no prompts.
 
     Args:
-        graph: A compiled graph, sync or async nodes.
+        graph: A compiled graph, sync or async nodes; or a `RemoteGraph`, see `rollout/remote.py` for what it can do.
         graph_input: What `ainvoke` is given.
         rollout: Id of the rollout; also the thread id, unless `config` names one.
         config: The caller's; its callbacks, metadata and configurable are kept.
         saver: Where checkpoints go, an async one; None keeps none beyond the run (and makes none where the graph needs
-            none). LangGraph 1.2 cannot save a graph whose subgraph was compiled with `checkpointer=False`; use None there.
-        store: Long-term store of the run; None keeps the graph's own.
+            none).
+        store: Long-term store of the run, used as it is; None: a copy of the graph's own, if it has one (contract 11).
+            Node caches always start empty.
         aggregator: Role path that closes a round; "" begins a new round when a role runs again.
-        timeout: Seconds the run may take; beyond them it is stopped, and `error` is a TimeoutError.
+        options: Time limit, `context`, and who answers questions to a person.
 
     Raises:
-        UserMistake: `saver` has no async methods.
+        UserMistake: `saver` has no async methods, or a `RemoteGraph` is given one.
         asyncio.CancelledError, KeyboardInterrupt: as they come.
     """
-    if saver is None and plain(graph):
-        kept = await _without_saver(graph, graph_input, rollout, config, store, aggregator, timeout)
+    if isinstance(graph, RemoteGraph):
+        if saver is not None or store is not None:
+            raise UserMistake(
+                "a RemoteGraph uses the saver and store of its server; leave saver= and store= out"
+            )
+        return await _remote(graph, graph_input, rollout, config, aggregator, options)
+    if saver is None and options.interrupts is None and plain(graph):  # answers need a saver to go on from
+        kept = await _without_saver(graph, graph_input, rollout, config, store, aggregator, options)
         if kept is not None:
             return kept
     recorder = CallRecorder(Contents())
     behind = None if saver is None else SaveQueue()
-    tap = Tap(live_saver() if saver is None else saver, recorder, behind)
+    tap = Tap(_own_saver(graph, options) if saver is None else saver, recorder, behind)
     run_config = _config(config, rollout, recorder)
     thread: RunnableConfig = {"configurable": {"thread_id": run_config["configurable"]["thread_id"]}}
     going_on = saver if saver is not None and await _has_checkpoints(saver, thread) else None
     copied = _copy(graph, tap, store)
-    # Kept checkpoints need "sync": before an async save LangGraph changes those of join edges. Without a saver nothing
-    # is kept, and "async" spares subgraphs compiled with `checkpointer=False`, which raise under "sync".
-    durability: Literal["sync", "async"] = "async" if saver is None else "sync"
-    call = copied.ainvoke(graph_input, run_config, durability=durability)
-    state, error = await _run(call, timeout, behind)
+    extra = {"context": options.context, "durability": durability(graph, saver)}
+
+    async def run(given: Any) -> Ended:
+        state: Any = None
+        questions: dict[str, Any] | None = None
+        told = copied.astream(given, run_config, stream_mode=["updates", "values"], **extra)
+        async for mode, value in told:
+            if mode == "values":
+                state = value
+            else:
+                questions = asked(value, questions)
+        return Ended(state, questions)
+
+    call = answered(run, graph_input, options, recorder.again)
+    state, error = await _run(call, options.timeout, behind)
     runs = tap.collect()
     if going_on is not None:
         runs = await _with_earlier(graph, going_on, thread, tap, runs)
     return _recorded(rollout, state, error, recorder, runs, aggregator)
+
+
+async def _remote(
+    graph: RemoteGraph,
+    graph_input: Any,
+    rollout: str,
+    config: RunnableConfig | None,
+    aggregator: str,
+    options: RunOptions,
+) -> Recorded:
+    heard = Heard(Contents())
+    state, error = await _run(run_remote(graph, graph_input, config, options, heard), options.timeout, None)
+    steps = in_order(heard.collect(), aggregator)
+    trajectory = Trajectory(rollout, steps, heard.contents.blobs, prompts_known=False)
+    return Recorded(state, trajectory, error, heard.unjoined)
 
 
 async def _without_saver(
@@ -100,23 +138,45 @@ async def _without_saver(
     config: RunnableConfig | None,
     store: BaseStore | None,
     aggregator: str,
-    timeout: float | None,
+    options: RunOptions,
 ) -> Recorded | None:
     """None where the run turned out to need a saver."""
     recorder = CallRecorder(Contents())
     writes: dict[str, Mapping[str, str]] = {}
     copied = _copy(graph, None, store)
-    call = run_plain(copied, graph_input, _config(config, rollout, recorder), recorder, writes)
-    state, error = await _run(call, timeout, None)
+    run_config = _config(config, rollout, recorder)
+
+    async def run(given: Any) -> Ended:
+        return await run_plain(copied, given, run_config, options.context, recorder, writes)
+
+    call = answered(run, graph_input, options, recorder.again)
+    state, error = await _run(call, options.timeout, None)
     if wanted_saver(graph, error, recorder):
-        if recorder.journalling is not None:
-            recorder.journalling.restart()
+        recorder.again()
         return None
     return _recorded(rollout, state, error, recorder, recorder.collect(writes), aggregator)
 
 
+def _own_saver(graph: Any, options: RunOptions) -> BaseCheckpointSaver[Any]:
+    """One that lives as long as the run.
+
+    What is resumed is serialised, as in production: a node that changed its state in place before it asked must find it
+    unchanged.
+    """
+    if options.interrupts is None:
+        return live_saver()
+    own = graph.checkpointer
+    return InMemorySaver(serde=own.serde if isinstance(own, BaseCheckpointSaver) else None)
+
+
 def _copy(graph: Any, saver: BaseCheckpointSaver[Any] | None, store: BaseStore | None) -> Any:
-    return graph.copy({"checkpointer": saver, **({} if store is None else {"store": store})})
+    """Stores and caches are the run's own: what one rollout writes must not change what the next one reads."""
+    own: dict[str, Any] = {"checkpointer": saver}
+    if store is not None or graph.store is not None:
+        own["store"] = store_copy(graph.store) if store is None else store
+    if graph.cache is not None:
+        own["cache"] = InMemoryCache()
+    return graph.copy(own)
 
 
 def _recorded(

@@ -14,11 +14,16 @@ from langgraph_truce.trajectory.step import ModelCall, Step
 
 Place = tuple[tuple[str, str], ...]
 """Where a task ran: (node name, task id) for every level of subgraphs, the task itself last; see `place_of`."""
-Order = tuple[tuple[int, int, str], ...]
-"""Time order of a task: (call of the subgraph, superstep, task path) for every level."""
+Order = tuple[tuple[int, int, int, str], ...]
+"""Time order of a task: (turn among what its parent calls, call of the subgraph, superstep, task path) for every level."""
 
 Moment = tuple[tuple[int, int], ...]
 """Superstep path: (call of the subgraph, superstep) for every level; parallel tasks share it."""
+
+_CALLED = "~__pregel_push, ~"
+"""How the task path of a function of the functional API begins: it holds its caller's path."""
+_NESTED = 2
+"""Levels of the place of a task that another one called."""
 
 HIDDEN = frozenset({"__start__", "__end__"})
 """LangGraph's own nodes; they are no steps, and are left out where runs are gathered."""
@@ -42,6 +47,8 @@ class TaskRun:
     goto: tuple[str, ...] = ()
     latency: float | None = None
     error: str = ""
+    checkpoint: tuple[str, str] = ("", "")
+    """Namespace and id of the checkpoint it started from; empty where the run was not read from checkpoints."""
 
     @property
     def id(self) -> str:
@@ -105,50 +112,79 @@ def is_state(channel: str) -> bool:
 
 
 def in_order(runs: Sequence[TaskRun], aggregator: str = "") -> tuple[Step, ...]:
-    """The steps of a rollout by time: by superstep, inside one by task path, a parent before its interior.
+    """The steps of a rollout by time; see `ordered`."""
+    return tuple(step for _, step in ordered(runs, aggregator))
+
+
+def ordered(runs: Sequence[TaskRun], aggregator: str = "") -> tuple[tuple[TaskRun, Step], ...]:
+    """Each run with its step, by time: by superstep, inside one by task path, a parent before its interior.
 
     `aggregator` is the role path that closes a round; without one a new round begins when a role of the outermost
     graph that already ran in this round runs again.
     """
     by_id = {run.id: run for run in runs}
-    rows = sorted(((_order(run, by_id), run) for run in runs), key=lambda row: row[0])
-    moments = [tuple((call, step) for call, step, _ in order) for order, _ in rows]
+    turns = _turns(runs)
+    rows = sorted(((_order(run, by_id, turns), run) for run in runs), key=lambda row: row[0])
+    moments = [tuple((call, step) for _, call, step, _ in order) for order, _ in rows]
     roles = [run.role for _, run in rows]
     rounds = _closed(roles, moments, aggregator) if aggregator else _repeated(roles, moments)
     visits = _visits(roles, moments)
     index: dict[tuple[str, int], int] = defaultdict(int)
-    steps: list[Step] = []
+    pairs: list[tuple[TaskRun, Step]] = []
     for (_, run), role, moment, number in zip(rows, roles, moments, rounds, strict=True):
         visit = visits[role, moment]
         place = index[role, visit]
         index[role, visit] += 1
-        steps.append(
-            Step(
-                id=f"{role}#{visit}.{place}",
-                role=role,
-                superstep=run.step,
-                visit=visit,
-                index=place,
-                round=number,
-                input=run.input,
-                writes=run.writes,
-                calls=tuple(run.calls),
-                tools=tuple(run.tools),
-                goto=run.goto,
-                latency=run.latency,
-                error=run.error,
-            )
+        step = Step(
+            id=f"{role}#{visit}.{place}",
+            role=role,
+            superstep=run.step,
+            visit=visit,
+            index=place,
+            round=number,
+            input=run.input,
+            writes=run.writes,
+            calls=tuple(run.calls),
+            tools=tuple(run.tools),
+            goto=run.goto,
+            latency=run.latency,
+            error=run.error,
         )
-    return tuple(steps)
+        pairs.append((run, step))
+    return tuple(pairs)
 
 
-def _order(run: TaskRun, by_id: Mapping[str, TaskRun]) -> Order:
+def _order(run: TaskRun, by_id: Mapping[str, TaskRun], turns: Mapping[str, int]) -> Order:
     """Its ancestors' places in time, then its own: a subgraph's call number stands with its steps."""
-    levels: list[tuple[int, int, str]] = []
+    levels: list[tuple[int, int, int, str]] = []
     for name, task in run.place[:-1]:
         parent = by_id.get(task)
-        levels.append((parent.call, parent.step, parent.path) if parent else (0, 0, name))
-    return (*levels, (run.call, run.step, run.path))
+        levels.append(
+            (turns.get(task, 0), parent.call, parent.step, parent.path) if parent else (0, 0, 0, name)
+        )
+    return (*levels, (turns.get(run.id, 0), run.call, run.step, run.path))
+
+
+def _turns(runs: Sequence[TaskRun]) -> dict[str, int]:
+    """Turn of a task in a parent that calls both `@task` functions and graphs: LangGraph counts the two apart.
+
+    A graph called as the k-th (from 0) has 2k + 1, a function called after r graphs 2r. `runs` are in order of start.
+    """
+    tasks = [run for run in runs if run.path.startswith(_CALLED)]
+    mixed = {run.place[-2][1] for run in tasks if len(run.place) > 1}
+    turns: dict[str, int] = {}
+    calls: dict[str, list[int]] = defaultdict(list)
+    for run in runs if mixed else ():
+        if len(run.place) < _NESTED or (parent := run.place[-2][1]) not in mixed:
+            continue
+        begun = calls[parent]
+        if run.path.startswith(_CALLED):
+            turns[run.id] = 2 * len(begun)
+        else:
+            if run.call not in begun:
+                begun.append(run.call)
+            turns[run.id] = 2 * begun.index(run.call) + 1
+    return turns
 
 
 def _visits(roles: Sequence[str], moments: Sequence[Moment]) -> dict[tuple[str, Moment], int]:

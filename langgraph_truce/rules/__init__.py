@@ -12,7 +12,7 @@ from langgraph_truce.rules.rule import (
     Rule,
     RuleBook,
     RuleKind,
-    Slot,
+    RuleSlot,
     content_hash,
     template_fields,
 )
@@ -27,8 +27,8 @@ __all__ = [
     "Rule",
     "RuleBook",
     "RuleKind",
+    "RuleSlot",
     "RuleStore",
-    "Slot",
     "Suggestion",
     "apply",
     "apply_one",

@@ -27,7 +27,7 @@ from langgraph_truce.rules.marks import (
     without_final_break,
 )
 from langgraph_truce.rules.parse import parse
-from langgraph_truce.rules.rule import AgentRules, Rule, RuleBook, Slot
+from langgraph_truce.rules.rule import AgentRules, Rule, RuleBook, RuleSlot
 
 _SUFFIX = ".md"
 
@@ -163,7 +163,7 @@ def _checked_next(text: str, following: list[Mark], starts: list[tuple[Mark, int
     return text[: mark.at]
 
 
-def _slot(mark: Mark, raw: str) -> Slot:
+def _slot(mark: Mark, raw: str) -> RuleSlot:
     text, indent = dedent(raw)
     if "indent" in mark.attributes:
         indent = indent_of(mark.attributes["indent"])
@@ -177,12 +177,14 @@ def _slot(mark: Mark, raw: str) -> Slot:
         "protected" in mark.attributes,
         mark.attributes.get("task", ""),
     )
-    slot = Slot(rule, indent)
+    slot = RuleSlot(rule, indent)
     # a hand-written indent that the lines do not have: the text as it stands wins
-    return slot if slot.render() == raw else Slot(Rule(rule.id, raw, rule.kind, rule.protected, rule.task))
+    return (
+        slot if slot.render() == raw else RuleSlot(Rule(rule.id, raw, rule.kind, rule.protected, rule.task))
+    )
 
 
-def _attributes(slot: Slot) -> dict[str, str]:
+def _attributes(slot: RuleSlot) -> dict[str, str]:
     out: dict[str, str] = {}
     if slot.rule.protected:
         out["protected"] = ""

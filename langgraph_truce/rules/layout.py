@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from langgraph_truce.rules.rule import AgentRules, Slot
+from langgraph_truce.rules.rule import AgentRules, RuleSlot
 
 BLANK = " \t\r\n\f\v"
 """White space that belongs to the layout when it stands at a rule's edge."""
@@ -17,7 +17,7 @@ class Span:
 
     start: int
     end: int
-    slot: Slot
+    slot: RuleSlot
 
 
 def unfold(rules: AgentRules) -> tuple[str, tuple[Span, ...]]:
@@ -27,7 +27,7 @@ def unfold(rules: AgentRules) -> tuple[str, tuple[Span, ...]]:
     at = 0
     for part in rules.parts:
         piece = part if isinstance(part, str) else part.render()
-        if isinstance(part, Slot):
+        if isinstance(part, RuleSlot):
             spans.append(Span(at, at + len(piece), part))
         pieces.append(piece)
         at += len(piece)
@@ -36,7 +36,7 @@ def unfold(rules: AgentRules) -> tuple[str, tuple[Span, ...]]:
 
 def fold(agent: str, text: str, spans: Iterable[Span], next_id: int) -> AgentRules:
     """The inverse of `unfold`: text between the spans becomes fixed parts, none of them empty."""
-    parts: list[str | Slot] = []
+    parts: list[str | RuleSlot] = []
     at = 0
     for span in spans:
         assert at <= span.start <= span.end

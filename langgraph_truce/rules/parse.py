@@ -13,7 +13,7 @@ from langgraph_truce.rules.fixed import fixed_lines
 from langgraph_truce.rules.layout import Span, dedent, fold
 from langgraph_truce.rules.lines import Line, split
 from langgraph_truce.rules.lists import items
-from langgraph_truce.rules.rule import AgentRules, Rule, Slot
+from langgraph_truce.rules.rule import AgentRules, Rule, RuleSlot
 from langgraph_truce.rules.sections import heading, rule_by_tag, rules_by_tag, tag_paths
 from langgraph_truce.rules.sentences import is_rule, sentences
 
@@ -26,7 +26,7 @@ def parse(agent: str, text: str) -> AgentRules:
     spans = []
     for number, (start, end) in enumerate(rule_spans(text), start=1):
         body, indent = dedent(text[start:end])
-        spans.append(Span(start, end, Slot(Rule(f"r{number}", body), indent)))
+        spans.append(Span(start, end, RuleSlot(Rule(f"r{number}", body), indent)))
     return fold(agent, text, spans, len(spans) + 1)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from langgraph_truce.rules.layout import Span, unfold
 from langgraph_truce.rules.markers import Marker, marker_alone
-from langgraph_truce.rules.rule import AgentRules, Rule, Slot
+from langgraph_truce.rules.rule import AgentRules, Rule, RuleSlot
 
 Spans = tuple[Span, ...]
 
@@ -108,7 +108,7 @@ def replace_rule(text: str, spans: Spans, i: int, rule: Rule) -> tuple[str, Span
     """Rule `i` with another text, in place."""
     old = spans[i].slot
     indent = (old.indent or hanging(frame(text, spans, i))) if "\n" in rule.text else ""
-    slot = Slot(rule, indent)
+    slot = RuleSlot(rule, indent)
     body, start, end = slot.render(), spans[i].start, spans[i].end
     here = Span(start, start + len(body), slot)
     behind = _moved(spans[i + 1 :], len(body) - (end - start))
@@ -124,7 +124,7 @@ def append_rule(text: str, spans: Spans, rule: Rule) -> tuple[str, Spans]:
     eol = "\r\n" if "\r\n" in text else "\n"
     if not last.item:
         between = last.before if i and not last.before.strip() else " "
-        slot = Slot(rule, last.indent if "\n" in rule.text else "")
+        slot = RuleSlot(rule, last.indent if "\n" in rule.text else "")
         return _insert(text, spans, spans[i].end, between or " ", slot)
     head = last.head or ""
     gap = (
@@ -136,7 +136,7 @@ def append_rule(text: str, spans: Spans, rule: Rule) -> tuple[str, Spans]:
         constant = siblings(text, spans, i) and _value(text, spans, i - 1) == last.marker.value
         step = 0 if constant else 1
         head = last.indent + last.marker.numbered(last.marker.value + step)
-    slot = Slot(rule, hanging(replace(last, head=head)) if "\n" in rule.text else "")
+    slot = RuleSlot(rule, hanging(replace(last, head=head)) if "\n" in rule.text else "")
     at = spans[i].end + len(last.tail) + _own_lines(last)
     return _insert(text, spans, at, gap + head, slot, last.tail)
 
@@ -234,11 +234,11 @@ def _inline(own: Frame, start: int, end: int) -> tuple[int, int]:
 def _new_list(text: str, rule: Rule) -> tuple[str, Spans]:
     eol = "\r\n" if "\r\n" in text else "\n"
     body = text.rstrip()
-    slot = Slot(rule, "  " if "\n" in rule.text else "")
+    slot = RuleSlot(rule, "  " if "\n" in rule.text else "")
     return _insert(text, (), len(body), f"{eol}{eol}- " if body else "- ", slot)
 
 
-def _insert(text: str, spans: Spans, at: int, lead: str, slot: Slot, tail: str = "") -> tuple[str, Spans]:
+def _insert(text: str, spans: Spans, at: int, lead: str, slot: RuleSlot, tail: str = "") -> tuple[str, Spans]:
     body = slot.render()
     start = at + len(lead)
     return text[:at] + lead + body + tail + text[at:], (*spans, Span(start, start + len(body), slot))

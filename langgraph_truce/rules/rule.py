@@ -52,7 +52,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class RuleSlot:
     """A rule in its place: the text around it is layout."""
 
     rule: Rule
@@ -76,7 +76,7 @@ class AgentRules:
 
     agent: str
     """Role path of the node (`solver`, `team/solver`), with `@ROUND` where a round has its own rules."""
-    parts: tuple[str | Slot, ...]
+    parts: tuple[str | RuleSlot, ...]
     """Fixed text and rule slots in prompt order; no two text parts are neighbours, none is empty."""
     next_id: int = 1
     """The number the next new rule gets: larger than that of every rule ever given."""
@@ -84,7 +84,7 @@ class AgentRules:
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules in prompt order."""
-        return tuple(p.rule for p in self.parts if isinstance(p, Slot))
+        return tuple(p.rule for p in self.parts if isinstance(p, RuleSlot))
 
     @property
     def role_text(self) -> str:
@@ -115,7 +115,7 @@ class AgentRules:
     def to_json(self) -> dict[str, Any]:
         """As JSON: `{"agent", "next_id", "parts": [str | {"id", "text", ...}]}`; `from_json` reads it back equal."""
 
-        def slot(s: Slot) -> dict[str, Any]:
+        def slot(s: RuleSlot) -> dict[str, Any]:
             out: dict[str, Any] = {"id": s.rule.id, "text": s.rule.text}
             if s.indent:
                 out["indent"] = s.indent
@@ -132,13 +132,13 @@ class AgentRules:
     def from_json(cls, data: Mapping[str, Any]) -> AgentRules:
         """Read what `to_json` wrote."""
 
-        def part(p: str | Mapping[str, Any]) -> str | Slot:
+        def part(p: str | Mapping[str, Any]) -> str | RuleSlot:
             if isinstance(p, str):
                 return p
             rule = Rule(
                 p["id"], p["text"], p.get("kind", "instruction"), bool(p.get("protected")), p.get("task", "")
             )
-            return Slot(rule, p.get("indent", ""))
+            return RuleSlot(rule, p.get("indent", ""))
 
         return cls(data["agent"], tuple(part(p) for p in data["parts"]), data["next_id"])
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langgraph_truce.rules.rule import AgentRules, Rule, RuleBook, Slot, content_hash
+from langgraph_truce.rules.rule import AgentRules, Rule, RuleBook, RuleSlot, content_hash
 from langgraph_truce.seams import Batch, Rollout
 from langgraph_truce.task import Outcome, Task
 from langgraph_truce.trajectory.segment import by_round
@@ -16,10 +16,10 @@ from langgraph_truce.trajectory.step import ModelCall, Step, Trajectory
 
 def make_rules(agent: str, *rules: str | Rule, role_text: str = "You help.") -> AgentRules:
     """An agent with a bullet list of rules under its role text; texts get the ids r1, r2, ..."""
-    parts: list[str | Slot] = []
+    parts: list[str | RuleSlot] = []
     for n, rule in enumerate(rules, 1):
         parts += [f"{role_text}\n\n- " if n == 1 else "\n- "]
-        parts += [Slot(rule if isinstance(rule, Rule) else Rule(f"r{n}", rule))]
+        parts += [RuleSlot(rule if isinstance(rule, Rule) else Rule(f"r{n}", rule))]
     return AgentRules(agent, tuple(parts) or (role_text,), next_id=len(rules) + 1)
 
 

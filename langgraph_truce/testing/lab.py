@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from langgraph_truce.errors import ModelReplyError
 from langgraph_truce.prompts import load
 from langgraph_truce.rules.rule import RuleBook
-from langgraph_truce.seams import Rollout
+from langgraph_truce.seams import Change, Rollout
 from langgraph_truce.seed import seeded
 from langgraph_truce.task import Task
 
@@ -24,6 +24,8 @@ Script = Callable[[Mapping[str, str]], Reply] | Sequence[Reply]
 """A function of the prompt's fields, or the replies in order of the calls."""
 Run = Callable[[Task, RuleBook, int], Rollout]
 """The system: a task, the rules and the replicate's number give an evaluated rollout."""
+Replay = Callable[[Rollout, Change, int], Rollout]
+"""A fork: a rollout, what is changed in it and the replicate's number give an evaluated rollout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class FakeLab:
     Args:
         replies: by prompt name, what the model answers; empty means that there is no model.
         run: the system, where rollouts are asked for.
+        replay: the system from a fork on, where replays are asked for.
         about: what `about(role)` gives, by role.
         seed: seed of `rng`.
     """
@@ -53,6 +56,7 @@ class FakeLab:
         replies: Mapping[str, Script] | None = None,
         *,
         run: Run | None = None,
+        replay: Replay | None = None,
         about: Mapping[str, str] | None = None,
         seed: int = 0,
     ) -> None:
@@ -60,12 +64,15 @@ class FakeLab:
             name: script if callable(script) else deque(script) for name, script in (replies or {}).items()
         }
         self._run = run
+        self._replay = replay
         self._about = about or {}
         self._seed = seed
         self.asked: list[Asked] = []
         """Every call of `ask`, in order."""
         self.ran: list[tuple[str, str, int]] = []
         """Every rollout: (task id, book version, replicate), in order."""
+        self.replayed: list[tuple[str, Change, int]] = []
+        """Every replay: (rollout id, change, replicate), in order."""
 
     @property
     def seed(self) -> int:
@@ -97,6 +104,19 @@ class FakeLab:
             raise LookupError(f"this FakeLab has no run=..., and {purpose} asked for rollouts")
         self.ran += [(task.id, book.version, replicate) for task in tasks]
         return tuple(self._run(task, book, replicate) for task in tasks)
+
+    async def replay(
+        self, rollout: Rollout, change: Change, *, replicate: int = 0, purpose: str = "credit"
+    ) -> Rollout:
+        """What `replay` gives.
+
+        Raises:
+            LookupError: no `replay` was given.
+        """
+        if self._replay is None:
+            raise LookupError(f"this FakeLab has no replay=..., and {purpose} asked for one")
+        self.replayed.append((rollout.id, change, replicate))
+        return self._replay(rollout, change, replicate)
 
     async def ask(self, prompt: str, fields: Mapping[str, str], schema: type[M], *, purpose: str) -> M:
         """The scripted reply, as a `schema`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from operator import is_
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -38,7 +39,7 @@ class Contents:
         self.blobs: dict[str, Any] = {}
         """What is stored, by hash: goes into `Trajectory.blobs`."""
         self._chains: dict[tuple[str, str], str] = {}
-        self._messages: dict[int, tuple[BaseMessage, Any, str, Form]] = {}
+        self._messages: dict[int, tuple[BaseMessage, tuple[Any, Any, Any], str, Form]] = {}
         self._plain: dict[tuple[str, str, str | None], tuple[str, Form]] = {}
 
     def put(self, value: Any) -> str:
@@ -75,10 +76,13 @@ class Contents:
         return self._store(content_hash("=" + text), value)
 
     def _message(self, value: BaseMessage, depth: int) -> tuple[str, Form]:
-        known = self._messages.get(id(value))
-        if known is not None and known[1] is value.content:
-            return known[2], known[3]
         said = value.content
+        parts = (said, value.name, getattr(value, "tool_calls", None))
+        known = self._messages.get(id(value))
+        if known is not None and all(
+            map(is_, known[1], parts)
+        ):  # agents name a reply and edit its calls in place
+            return known[2], known[3]
         simple = type(value) in _SIMPLE or (type(value) is AIMessage and not value.tool_calls)
         if isinstance(said, str) and simple:
             alike = (value.type, said, value.name)
@@ -87,12 +91,7 @@ class Contents:
             key, form = self._plain[alike]
         else:
             key, form = self._dict(shallow(value), depth)
-        self._messages[id(value)] = (
-            value,
-            value.content,
-            key,
-            form,
-        )  # holds the object: its id stays its own
+        self._messages[id(value)] = (value, parts, key, form)  # holds the object: its id stays its own
         return key, form
 
     def _dict(self, value: Mapping[Any, Any], depth: int) -> tuple[str, Form]:

@@ -3,7 +3,8 @@
 A child process optimizes a planted world (a simulation: 3 agents, 2 rounds, agents that call a chat model, a critic with
 30 % garbage replies). The parent kills it when it enters a stage, or in the middle of one, counts the replies that the
 journal holds at that moment, and starts the same command again. Every call that reaches a model writes a line; after
-the restart there must be exactly as many lines as new journal entries.
+the restart there must be exactly as many lines as new journal entries. The same with counterfactual credit, which forks
+the checkpoints of rollouts that an earlier process made.
 
 Exit 0 where all kills pass.
 """
@@ -27,23 +28,28 @@ from langgraph.store.sqlite import SqliteStore
 
 from langgraph_truce import Result, optimize
 from langgraph_truce.gate import paired_gate
-from langgraph_truce.methods import truce
+from langgraph_truce.methods import counterfactual, truce
 from langgraph_truce.model import Journal
+from langgraph_truce.seams import Method
 from langgraph_truce.testing import PlantedWorld, ScriptedModel
 from langgraph_truce.testing.planted.graph import Voice
 
 KILLS = (
-    "rollouts:9",
-    "credit:0",
-    "credit:0+60",
-    "suggest:0",
-    "merge:0",
-    "gate:0",
-    "gate:20",
-    "test with the final rules:5",
+    "truce/rollouts:9",
+    "truce/credit:0",
+    "truce/credit:0+60",
+    "truce/suggest:0",
+    "truce/merge:0",
+    "truce/gate:0",
+    "truce/gate:20",
+    "truce/test with the final rules:5",
+    "counterfactual/rollouts:9",
+    "counterfactual/credit:0",
+    "counterfactual/credit:0+60",
+    "counterfactual/gate:20",
 )
-QUICK = ("rollouts:9", "credit:0+60", "gate:20")
-"""`STAGE:N` kills after N rollouts of the stage, `+M` M model calls later."""
+QUICK = ("truce/credit:0+60", "truce/gate:20", "counterfactual/credit:0+60")
+"""`METHOD/STAGE:N` kills after N rollouts of the stage, `+M` M model calls later."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,18 @@ class Outcome:
     final: str
 
 
+def method_of(name: str) -> Method:
+    gate = paired_gate(trials=3)
+    if name == "counterfactual":
+        return counterfactual(iterations=2, gate=gate, replace=("neutral",))
+    return truce(iterations=2, gate=gate)
+
+
 def run_child(folder: Path, kill: str) -> None:
     """Optimize in this process; at `kill`, end it the hard way."""
     world = PlantedWorld(11, garbage=0.3, calls=True)
-    stage, _, rest = kill.partition(":")
+    name, _, place = kill.partition("/")
+    stage, _, rest = place.partition(":")
     done, _, more = rest.partition("+")
     state: dict[str, Any] = {"armed": False, "left": int(more or 0)}
     log = os.open(folder.with_suffix(".log"), os.O_CREAT | os.O_APPEND | os.O_WRONLY)
@@ -83,7 +97,7 @@ def run_child(folder: Path, kill: str) -> None:
     counted(Voice)
 
     def on_event(event: Mapping[str, Any]) -> None:
-        if kill and event["stage"] == stage and event["done"] >= int(done):
+        if stage and event["stage"] == stage and event["done"] >= int(done):
             if not more:
                 os.kill(os.getpid(), signal.SIGKILL)
             state["armed"] = True
@@ -92,7 +106,7 @@ def run_child(folder: Path, kill: str) -> None:
         world.system,
         world.splits(18, 30, 12),
         world.score,
-        method=truce(iterations=2, gate=paired_gate(trials=3)),
+        method=method_of(name),
         model=world.model,
         run=folder,
         seed=5,
@@ -132,9 +146,11 @@ def finished(done: subprocess.CompletedProcess[str]) -> Outcome:
 def main(kills: Sequence[str]) -> int:
     failures = 0
     with tempfile.TemporaryDirectory() as tmp:
-        clean_folder = Path(tmp, "clean")
-        clean = finished(start(clean_folder))
-        print(f"undisturbed: {journalled(clean_folder)} replies, rules {clean.version}")
+        clean: dict[str, Outcome] = {}
+        for name in dict.fromkeys(kill.partition("/")[0] for kill in kills):
+            clean_folder = Path(tmp, f"clean-{name}")
+            clean[name] = finished(start(clean_folder, f"{name}/"))
+            print(f"undisturbed {name}: {journalled(clean_folder)} replies, rules {clean[name].version}")
         for n, kill in enumerate(kills):
             folder = Path(tmp, f"run{n}")
             first = start(folder, kill)
@@ -143,9 +159,10 @@ def main(kills: Sequence[str]) -> int:
                     f"kill at {kill!r} did not happen (exit {first.returncode}):\n{first.stderr[-2000:]}"
                 )
             held, asked = journalled(folder), lines(folder)
-            again = finished(start(folder))
+            name = kill.partition("/")[0]
+            again = finished(start(folder, f"{name}/"))
             fresh, entries = lines(folder) - asked, journalled(folder) - held
-            same, once = again == clean, fresh == entries
+            same, once = again == clean[name], fresh == entries
             failures += not (same and once)
             print(
                 f"killed at {kill}: {held} replies held, {fresh} calls after the restart for {entries} new replies; "

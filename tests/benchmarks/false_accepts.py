@@ -83,6 +83,9 @@ class SimulatedLab:
             self._known[key] = Rollout(name, task.id, replicate, version, outcome, history)
         return self._known[key]
 
+    async def replay(self, *args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("the gate forks nothing")
+
     async def ask(self, *args: Any, **kwargs: Any) -> Any:
         raise AssertionError("the gate asks no model")
 

@@ -141,3 +141,45 @@ async def test_quoted_text_cannot_end_its_quotation() -> None:
 async def test_without_a_model_it_says_so() -> None:
     with pytest.raises(UserMistake, match=r"verbal_credit .* model=\.\.\."):
         await verbal_credit()(one_run(), {}, FakeLab())
+
+
+def blaming(*rules: str) -> dict[str, Any]:
+    said = reply(("solver", 2, ["solver#1.0"]))
+    said["agents"][0]["rules"] = list(rules)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("named", "kept", "why"),
+    [
+        (["r1"], ("r1",), ""),
+        (["`r1`", "solver/r1"], ("r1",), ""),
+        (["r1", "r9"], ("r1",), "names rules that solver does not have: r9"),
+        ([], (), ""),
+    ],
+)
+async def test_blamed_rules_are_those_that_the_agent_has(
+    named: list[str], kept: tuple[str, ...], why: str
+) -> None:
+    credits_, memory = await verbal_credit()(one_run(), {}, FakeLab({"credit": [blaming(*named), reply()]}))
+    assert [c.rules for c in credits_ if c.role] == [kept]
+    assert memory["rejected_count"] == (1 if why else 0)
+    assert why in (memory["rejected"][0]["why"] if why else "")
+
+
+async def test_the_critic_sees_the_rules_of_those_who_act_with_their_ids() -> None:
+    lab = FakeLab({"credit": lambda _: reply()})
+    await verbal_credit()(one_run(), {}, lab)
+    first, second = (asked.fields["rules"] for asked in lab.asked)
+    assert "solver:\nr1: Think." in first
+    assert "critic:\nr1: Object." in first
+    assert "Object." not in second
+
+
+async def test_many_long_rules_are_shortened_and_keep_their_ids() -> None:
+    book = make_book(make_rules("solver", *(f"Rule {n}: {'do this and that, ' * 40}" for n in range(30))))
+    lab = FakeLab({"credit": lambda _: reply()})
+    await verbal_credit()(make_batch(book, [make_rollout("t", SAID[:1], score=0.0)]), {}, lab)
+    shown = lab.asked[0].fields["rules"]
+    assert len(shown) < 3500
+    assert all(f"\nr{n}: Rule" in shown for n in range(1, 31))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from langgraph_truce.rules import AgentRules, Edit, Rule, RuleBook, Slot, Suggestion
+from langgraph_truce.rules import AgentRules, Edit, Rule, RuleBook, RuleSlot, Suggestion
 from langgraph_truce.seams import Batch, Rollout
 from langgraph_truce.task import Outcome, Task
 from langgraph_truce.trajectory import Trajectory
@@ -53,7 +53,9 @@ class Bench:
         raise AssertionError("a gate asks no model")
 
 
-BOOK = RuleBook({"solver": AgentRules("solver", ("Solve.\n- ", Slot(Rule("r1", "first")), "\n"), next_id=2)})
+BOOK = RuleBook(
+    {"solver": AgentRules("solver", ("Solve.\n- ", RuleSlot(Rule("r1", "first")), "\n"), next_id=2)}
+)
 
 
 def add(name: str, text: str, support: float = 0.5) -> Edit:

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import Command, Send, interrupt
+from langgraph.types import Command, Send
 from pydantic import BaseModel
 
 from langgraph_truce.model import Journal, JournalCallback
@@ -77,19 +77,6 @@ async def test_a_run_without_saver_gives_the_steps_of_one_with_it() -> None:
     assert _steps(without) == _steps(with_one)
     assert _steps(without)[0][-1] == {"text": "a", "n": 1}
     assert without.state == with_one.state
-
-
-async def test_a_question_to_a_person_ends_the_run_as_it_does_bare() -> None:
-    async def asks(_: State) -> State:
-        return {"text": interrupt("which?")}
-
-    graph = _one(asks)
-    recorded = await record(graph, {"text": ""}, rollout="r")
-    assert recorded.error is None
-    bare = await graph.ainvoke({"text": ""})
-    assert recorded.state.keys() == bare.keys()
-    assert [i.value for i in recorded.state["__interrupt__"]] == ["which?"]
-    assert recorded.trajectory.steps[0].error.startswith("GraphInterrupt")
 
 
 async def test_a_node_that_needs_a_saver_after_all_gets_one() -> None:

@@ -12,6 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from pydantic import BaseModel
 
+from langgraph_truce.rollout.interrupts import RunOptions
 from langgraph_truce.rollout.record import Recorded, record
 
 
@@ -131,7 +132,7 @@ async def test_a_run_that_takes_too_long_keeps_what_it_did(kit: Any) -> None:
     builder.add_node("slow", endless)
     builder.add_edge(START, "quick")
     builder.add_edge("quick", "slow")
-    done = await record(builder.compile(), kit.question, rollout="r", timeout=0.3)
+    done = await record(builder.compile(), kit.question, rollout="r", options=RunOptions(timeout=0.3))
     assert isinstance(done.error, TimeoutError)
     assert kit.ids(done.trajectory) == ["quick#1.0", "slow#1.0"]
     assert kit.of(done, "slow#1.0").error.startswith("CancelledError")

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from langgraph_truce.rules import AgentRules, Change, Edit, Rule, RuleBook, Slot, apply, changes, diff, parse
+from langgraph_truce.rules import (
+    AgentRules,
+    Change,
+    Edit,
+    Rule,
+    RuleBook,
+    RuleSlot,
+    apply,
+    changes,
+    diff,
+    parse,
+)
 
 
 def book_of(text: str) -> RuleBook:
@@ -56,7 +67,7 @@ def test_agents_attributes_and_role_text() -> None:
     new = RuleBook(
         {
             "planner": parse("planner", "- plan it"),
-            "solver": AgentRules("solver", ("Role: ", Slot(Rule("r1", "a b", protected=True))), 2),
+            "solver": AgentRules("solver", ("Role: ", RuleSlot(Rule("r1", "a b", protected=True))), 2),
         }
     )
     assert diff(old, new) == (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langgraph_truce.errors import RuleFileError
-from langgraph_truce.rules import AgentRules, Rule, RuleBook, Slot, parse, read_rules, write_rules
+from langgraph_truce.rules import AgentRules, Rule, RuleBook, RuleSlot, parse, read_rules, write_rules
 
 PIECES = [
     "a", "Always check.", " ", "\n", "\n\n", "\r\n", "\r", "  ", "\t", "- ", "1. ", "<!--", "-->", "<!--r1-->", "<!--/r2-->",
@@ -26,7 +26,7 @@ indents = st.sampled_from(["", "", "  ", "    ", "\t", " \t "])
 
 @st.composite
 def agent_rules(draw: st.DrawFn, agent: str) -> AgentRules:
-    parts: list[str | Slot] = []
+    parts: list[str | RuleSlot] = []
     number = 0
     for is_text in draw(st.lists(st.booleans(), max_size=7)):
         text = draw(texts)
@@ -36,11 +36,11 @@ def agent_rules(draw: st.DrawFn, agent: str) -> AgentRules:
                 st.sampled_from([("instruction", ""), ("example", "t 1-->"), ("example", "a--b")])
             )
             rule = Rule(f"r{number}", text, kind, draw(st.booleans()), task)  # type: ignore[arg-type]
-            parts.append(Slot(rule, draw(indents)))
+            parts.append(RuleSlot(rule, draw(indents)))
         elif text and not (parts and isinstance(parts[-1], str)):
             parts.append(text)
-    ids = list(draw(st.permutations([p.rule.id for p in parts if isinstance(p, Slot)])))
-    shuffled = [p if isinstance(p, str) else Slot(_named(p.rule, ids.pop()), p.indent) for p in parts]
+    ids = list(draw(st.permutations([p.rule.id for p in parts if isinstance(p, RuleSlot)])))
+    shuffled = [p if isinstance(p, str) else RuleSlot(_named(p.rule, ids.pop()), p.indent) for p in parts]
     return AgentRules(agent, tuple(shuffled), number + draw(st.integers(1, 3)))
 
 
@@ -89,9 +89,9 @@ def test_the_file_reads_like_the_prompt(tmp_path: Path) -> None:
     prompt = "# Solver\n\n- Check units.\n- Think:\n  first a\n\nNever lie. It is late.\n\nLines\nwrap.\n"
     rules = parse("solver", prompt)
     first = rules.parts[1]
-    assert isinstance(first, Slot)
-    kept = Slot(Rule("r1", first.rule.text, protected=True))
-    example = Slot(Rule("r9", "Q: 1 m?\nA: 100 cm", "example", task="t12"), "  ")
+    assert isinstance(first, RuleSlot)
+    kept = RuleSlot(Rule("r1", first.rule.text, protected=True))
+    example = RuleSlot(Rule("r9", "Q: 1 m?\nA: 100 cm", "example", task="t12"), "  ")
     rules = AgentRules("solver", (rules.parts[0], kept, *rules.parts[2:], "- ", example), 12)
     write_rules(RuleBook({"solver": rules}), tmp_path)
     assert (tmp_path / "solver.md").read_text() == (
@@ -156,5 +156,5 @@ def test_nothing_is_written_when_something_is_wrong(tmp_path: Path) -> None:
         with pytest.raises(RuleFileError, match="cannot be a file name"):
             write_rules(RuleBook({name: parse(name, "- x")}), tmp_path)
     with pytest.raises(RuleFileError, match="'x1' is no rule id"):
-        write_rules(RuleBook({"b": AgentRules("b", (Slot(Rule("x1", "t")),))}), tmp_path)
+        write_rules(RuleBook({"b": AgentRules("b", (RuleSlot(Rule("x1", "t")),))}), tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["b.md"]

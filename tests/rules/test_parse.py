@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langgraph_truce.rules import Slot, parse
+from langgraph_truce.rules import RuleSlot, parse
 
 PIECES = [
     "- ", "* ", "1. ", "2) ", "(a) ", "• ", "✅ ", "# Rules", "Rules:", "Always check.", "never lie", "You must go. ",
@@ -92,10 +92,10 @@ def test_code_and_examples_stay_fixed(prompt: str) -> None:
 
 
 def test_lines_that_share_no_indent_stay_as_they_are() -> None:
-    (slot,) = (part for part in parse("agent", "- one\n  a\n\tb").parts if isinstance(part, Slot))
+    (slot,) = (part for part in parse("agent", "- one\n  a\n\tb").parts if isinstance(part, RuleSlot))
     assert (slot.rule.text, slot.indent) == ("one\n  a\n\tb", "")
 
 
 def test_the_shared_indent_is_layout() -> None:
-    (slot,) = (part for part in parse("agent", "1. one\n   a\n     b").parts if isinstance(part, Slot))
+    (slot,) = (part for part in parse("agent", "1. one\n   a\n     b").parts if isinstance(part, RuleSlot))
     assert (slot.rule.text, slot.indent) == ("one\na\n  b", "   ")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from langgraph_truce.rules import Slot, parse
+from langgraph_truce.rules import RuleSlot, parse
 
 FILES = sorted((Path(__file__).parent / "prompts").glob("*.txt"))
 Spans = set[tuple[int, int]]
@@ -39,8 +39,8 @@ def marked(file: Path) -> Marked:
 def found(text: str) -> Spans:
     at, spans = 0, set()
     for part in parse("agent", text).parts:
-        length = len(part.render() if isinstance(part, Slot) else part)
-        if isinstance(part, Slot):
+        length = len(part.render() if isinstance(part, RuleSlot) else part)
+        if isinstance(part, RuleSlot):
             spans.add((at, at + length))
         at += length
     return spans

@@ -14,14 +14,16 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.store.sqlite import AsyncSqliteStore, SqliteStore
 
 from langgraph_truce.errors import RunError, UnknownNameError
-from langgraph_truce.rules import AgentRules, Rule, RuleBook, RuleStore, Slot, parse
+from langgraph_truce.rules import AgentRules, Rule, RuleBook, RuleSlot, RuleStore, parse
 
 
 def book(n: int) -> RuleBook:
     return RuleBook({"team/solver": parse("team/solver", f"Role.\n- rule {n}\n")})
 
 
-WEIRD = RuleBook({"a": AgentRules("a", ("\x00\ud800", Slot(Rule("r1", "\x00 ☃ \udfff\\u0000"), "\t")), 3)})
+WEIRD = RuleBook(
+    {"a": AgentRules("a", ("\x00\ud800", RuleSlot(Rule("r1", "\x00 ☃ \udfff\\u0000"), "\t")), 3)}
+)
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -38,6 +38,7 @@ def credit_prompt(text: str, role: str = "reviewer") -> str:
         **quoted(texts, random.Random(0)),
         "iteration_number": "1 of 1",
         "agents": f"- {role}: an agent",
+        "rules": "(not known)",
     }
     return load("credit").fill(fields)
 

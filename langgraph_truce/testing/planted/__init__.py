@@ -1,7 +1,9 @@
-"""A seeded simulation with known faults; see `PlantedWorld`."""
+"""Seeded simulations with known faults; see `PlantedWorld` and `PlantedDebate`."""
 
+from langgraph_truce.testing.planted.debate import PlantedDebate
+from langgraph_truce.testing.planted.debate_play import Guilt
 from langgraph_truce.testing.planted.faults import Fault
 from langgraph_truce.testing.planted.topics import Topic
 from langgraph_truce.testing.planted.world import PlantedWorld
 
-__all__ = ["Fault", "PlantedWorld", "Topic"]
+__all__ = ["Fault", "Guilt", "PlantedDebate", "PlantedWorld", "Topic"]

@@ -1,0 +1,72 @@
+"""Rollouts of sync graphs whose functions wait for each other finish, however many run side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from langchain_core.messages import HumanMessage, SystemMessage
+from langgraph.func import entrypoint, task
+
+from langgraph_truce import Prompts, System, Task
+from langgraph_truce.rules import RuleBook, parse
+from langgraph_truce.testing import ScriptedModel, real_lab
+from langgraph_truce.threads import wide_threads
+
+
+@task
+def half(number: int) -> int:
+    return number // 2
+
+
+@task
+def double(number: int) -> int:
+    return 4 * half(number).result()
+
+
+@entrypoint()
+def flow(given: dict[str, int]) -> int:
+    return double(given["number"]).result()
+
+
+def score(outputs: Any, inputs: dict[str, Any]) -> float:
+    return float(outputs == 4 * (inputs["number"] // 2))
+
+
+async def test_sixty_flows_that_wait_for_tasks_do_not_wait_for_each_other() -> None:
+    system = System(flow, RuleBook({"flow": parse("flow", "Be exact.")}))
+    tasks = [Task(f"t{n}", {"number": n}) for n in range(60)]
+    async with real_lab(system, score) as (lab, _):
+        rollouts = await asyncio.wait_for(lab.rollouts(tasks, system.book, purpose="task"), 60)
+
+    assert [r.outcome.error for r in rollouts] == [""] * 60
+    assert [r.outcome.score for r in rollouts] == [1.0] * 60
+
+
+async def test_the_loops_own_executor_comes_back() -> None:
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(int)
+    own = getattr(loop, "_default_executor")  # noqa: B009 - private: mypy does not know it
+    with wide_threads(4):
+        with wide_threads(4):
+            assert getattr(loop, "_default_executor") is not own  # noqa: B009
+        assert getattr(loop, "_default_executor") is not own  # noqa: B009
+
+    assert getattr(loop, "_default_executor") is own  # noqa: B009
+    assert await asyncio.to_thread(int) == 0
+
+
+def test_forty_examples_of_such_a_flow_are_discovered_at_once() -> None:
+    model = ScriptedModel(replies=lambda messages: "ok")
+
+    @task
+    def ask(number: int) -> str:
+        return model.invoke([SystemMessage("Be exact and brief."), HumanMessage(str(number))]).text
+
+    @entrypoint()
+    def asking(given: dict[str, int]) -> str:
+        return ask(given["number"]).result()
+
+    system = System.discover(asking, [{"number": n} for n in range(40)], timeout=60)
+
+    assert [slot.text for slot in (system.prompts or Prompts(())).slots] == ["Be exact and brief."]
