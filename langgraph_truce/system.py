@@ -20,6 +20,7 @@ from langgraph.pregel.remote import RemoteGraph
 
 from langgraph_truce.bind.context import PROMPTS, VERSION, published
 from langgraph_truce.bind.discover.names import role_of
+from langgraph_truce.bind.discover.saved import read_prompts
 from langgraph_truce.bind.found import Prompts, Slot
 from langgraph_truce.bind.intercept import intercepting
 from langgraph_truce.errors import SystemMismatch, UnknownNameError
@@ -86,6 +87,9 @@ class System:
                 "the rule book has no agent; write one ROLE.md file per node that reads rules"
             )
         self._check_settings()
+        if self.prompts is None and not isinstance(self.rules, RuleBook):
+            # a folder that discovery wrote: its prompts stand in the graph's code, and are replaced from there
+            object.__setattr__(self, "prompts", read_prompts(self.rules))
         if self.prompts and (lost := [s.agent for s in self.prompts.slots if s.agent not in book.agents]):
             raise SystemMismatch(
                 f"the rules have nothing for {', '.join(lost)}, whose prompts were found in the graph; write a rule file "

@@ -16,8 +16,38 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from langgraph_truce.errors import UserMistake
+
 NESTED = 8
 """Threads of one rollout that may wait for others at a time: tasks that wait for tasks, and their fan-out."""
+
+
+def home_loop(what: str, *things: object) -> asyncio.AbstractEventLoop | None:
+    """The running event loop, of another thread, on which async savers and stores live; None where all live on none.
+
+    `what` names the async function that sync code wants to replace: its own loop must not wait for the other one.
+
+    Raises:
+        UserMistake: a saver or store lives on the loop that waits here, or on one that does not run, or they live on several.
+    """
+    try:
+        waiting = asyncio.get_running_loop()
+    except RuntimeError:
+        waiting = None
+    homes: dict[asyncio.AbstractEventLoop, str] = {}
+    for thing in things:
+        home = getattr(thing, "loop", None) or getattr(thing, "_loop", None)
+        if not isinstance(home, asyncio.AbstractEventLoop):
+            continue
+        homes[home] = type(thing).__name__
+        if home is waiting or not home.is_running():
+            raise UserMistake(
+                f"{homes[home]} lives on an event loop that does not run while sync code waits; open it in the async "
+                f"function that uses it, and `await {what}(...)` there"
+            )
+    if len(homes) > 1:
+        raise UserMistake(f"{', '.join(homes.values())} live on different event loops; open them on one")
+    return next(iter(homes), None)
 
 
 @dataclass(slots=True)

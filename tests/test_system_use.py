@@ -11,6 +11,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langgraph.graph import START, StateGraph
 
 from langgraph_truce import System, instructions, write_rules
+from langgraph_truce.bind.discover import write_prompts
 from langgraph_truce.errors import SystemMismatch
 from langgraph_truce.rules import Edit, RuleBook, apply
 from langgraph_truce.testing import ScriptedModel
@@ -92,3 +93,19 @@ def test_rules_that_lack_a_found_prompt_are_refused() -> None:
     system = System.discover(app([]), EXAMPLES)
     with pytest.raises(SystemMismatch), system.use(RuleBook({})):
         pass
+
+
+def test_a_folder_that_discovery_wrote_brings_its_prompts_along(tmp_path: Path) -> None:
+    sent: list[str] = []
+    graph = app(sent)
+    found = System.discover(graph, EXAMPLES)
+    write_rules(in_french(found.book), tmp_path)
+    assert found.prompts is not None
+    write_prompts(found.prompts, tmp_path)
+    sent.clear()
+    system = System(graph, tmp_path)
+    with system.use(system.book) as config:
+        graph.invoke({"question": "the sea"}, config)
+
+    assert system.prompts == found.prompts
+    assert sent[0].endswith("Answer in French.")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 from langgraph.func import entrypoint, task
 
 from langgraph_truce import Prompts, System, Task
+from langgraph_truce.errors import UserMistake
 from langgraph_truce.rules import RuleBook, parse
 from langgraph_truce.testing import ScriptedModel, real_lab
-from langgraph_truce.threads import wide_threads
+from langgraph_truce.threads import home_loop, wide_threads
 
 
 @task
@@ -70,3 +72,22 @@ def test_forty_examples_of_such_a_flow_are_discovered_at_once() -> None:
     system = System.discover(asking, [{"number": n} for n in range(40)], timeout=60)
 
     assert [slot.text for slot in (system.prompts or Prompts(())).slots] == ["Be exact and brief."]
+
+
+class Living:
+    """Something that lives on a loop, as async savers and stores do."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+
+async def test_sync_code_finds_the_loop_of_what_it_is_given() -> None:
+    here, idle = asyncio.get_running_loop(), asyncio.new_event_loop()
+    idle.close()
+
+    assert home_loop("areplay", object(), None) is None
+    assert await asyncio.to_thread(home_loop, "areplay", Living(here), None, Living(here)) is here
+    with pytest.raises(UserMistake, match=r"Living lives on .* `await areplay\(\.\.\.\)` there"):
+        home_loop("areplay", Living(here))
+    with pytest.raises(UserMistake, match="Living lives on an event loop that does not run"):
+        home_loop("areplay", Living(idle))

@@ -13,7 +13,7 @@ from langgraph_truce.rules import RuleBook, parse
 from langgraph_truce.rules.rule import content_hash
 
 Message = Literal["system", "human"]
-"""Which message carries the instructions: a system message, or the first human one."""
+"""Which message carries the instructions: a system message, or a human one: the first, or the last message of the call."""
 
 
 @dataclass(frozen=True, slots=True)

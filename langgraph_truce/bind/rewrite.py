@@ -73,20 +73,22 @@ class Slots:
 def rewritten(model: BaseChatModel, given: Any, look: Look, *, human: bool) -> tuple[bool, Any]:
     """(whether a text was found, the input to send).
 
-    Every system message is looked at, and with `human` the first human one. The input that comes back is `given` itself
+    Every system message is looked at, and with `human` the first human one; where it is no prompt, the last
+    message, if it is a human one. The input that comes back is `given` itself
     where no text changes; else of the same kind where it can be (text, prompt value, list of messages).
     """
     if isinstance(given, str) and not human:
         return False, given
     messages = messages_of(model, given)
-    found = False
+    found, humans = False, 0
     new: list[BaseMessage] | None = None
     for n, message in enumerate(messages):
         if isinstance(message, SystemMessage):
             content = _content(message.content, "system", look)
-        elif human and isinstance(message, HumanMessage):
-            human = False
+        elif human and isinstance(message, HumanMessage) and (not humans or n == len(messages) - 1):
+            humans += 1
             content = _content(message.content, "human", look)
+            human = content is None
         else:
             continue
         if content is None:

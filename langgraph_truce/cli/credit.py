@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,7 @@ from langgraph_truce.errors import UnknownNameError, UserMistake
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from langgraph_truce.cli import target
     from langgraph_truce.report.credit import CreditReport
     from langgraph_truce.report.stored import Prepared
     from langgraph_truce.rollout.history import Thread
@@ -71,15 +73,34 @@ def credit(  # noqa: PLR0913 - one parameter per option
     scores: Annotated[
         Path | None, typer.Option(help='JSON lines {"thread": id, "score": 0.5, "comment": "..."}.')
     ] = None,
-    source: Annotated[str, typer.Option("--credit", help=f"{', '.join(SOURCES)}.")] = "verbal",
+    source: Annotated[
+        str,
+        typer.Option(
+            "--credit",
+            help="verbal: a critic reads each round; state_change: where the wrong content came in; answer: each role's own "
+            "output against the references; counterfactual: contributions replaced and replayed; outcome_only.",
+        ),
+    ] = "verbal",
     model: Annotated[
         str, typer.Option(help="Critic of --credit verbal: a LangChain name (openai:gpt-4o) or FILE.py:NAME.")
     ] = "",
     aggregator: options.Aggregator = "",
-    tool: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=safe|recorded|forbidden: what a fork may do with a tool; several times."),
-    ] = None,
+    objective: options.Objective = "",
+    outputs: options.Outputs = "",
+    replace: Annotated[
+        str,
+        typer.Option(
+            help="What --credit counterfactual puts in a contribution's place, comma-separated: neutral, previous, peer, "
+            "fresh, rules (each rule left out in turn)."
+        ),
+    ] = "neutral",
+    replicates: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Replays of each, and of its unedited control, >= 1; more make the interval narrow."
+        ),
+    ] = 1,
+    tool: options.Tools = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Make the model calls that counterfactual credit costs.")
     ] = False,
@@ -90,12 +111,14 @@ def credit(  # noqa: PLR0913 - one parameter per option
     ] = Path("runs/credit/journal.sqlite"),
 ) -> None:
     """Find out from stored threads which agent, in which round, by which rule, lost the task."""
-    attributor = _source(source)
+    attributor = _source(source, replace, replicates)
     where = _Where(checkpointer, graph, credit_files.ids(threads), limit, jsonl)
-    how = _How(source, attributor, evaluator, references, scores, model, yes)
+    how = _How(source, attributor, evaluator, objective, references, scores, model, yes)
     how.check(where)
     where.check()
-    report = asyncio.run(_go(where, how, _system(where, rules, aggregator, tool or []), aggregator, journal))
+    with redirect_stdout(sys.stderr):  # what the application prints is no part of the report
+        what = _system(where, rules, aggregator, options.settings(tool, outputs))
+        report = asyncio.run(_go(where, how, what, aggregator, journal))
     _leave(report, as_json=as_json, out=out)
 
 
@@ -128,6 +151,7 @@ class _How:
     source: str
     attributor: Attributor
     evaluator: str
+    objective: str
     references: Path | None
     scores: Path | None
     model: str
@@ -150,10 +174,11 @@ class _How:
                 "--evaluator, not --jsonl or --scores"
             )
 
-    def outcomes(self) -> Any:
+    def outcomes(self, threads: list[str] | None) -> Any:
         if self.scores is not None:
-            return credit_files.scores(self.scores)
-        return job.score(self.evaluator, "")
+            given = credit_files.scores(self.scores)
+            return given if threads is None else {t: given[t] for t in threads if t in given}
+        return job.score(self.evaluator, self.objective)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,43 +188,38 @@ class _What:
     graph: Any = None
     system: System | None = None
     rules: Any = None
-    tools: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the options, for a graph alone."""
 
 
-def _source(name: str) -> Attributor:
+def _source(name: str, replacements: str = "neutral", replicates: int = 1) -> Attributor:
     import importlib
 
     if name not in SOURCES:
         raise UnknownNameError(f"no credit source {name!r}; there are: {', '.join(SOURCES)}")
-    made: Attributor = getattr(importlib.import_module(f"langgraph_truce.credit.{name}"), SOURCES[name])()
+    settings: dict[str, Any] = {}
+    if name == FORKING:
+        wanted = [way.strip() for way in replacements.split(",") if way.strip()]
+        settings = {"replace": wanted, "replicates": replicates}
+    made: Attributor = getattr(importlib.import_module(f"langgraph_truce.credit.{name}"), SOURCES[name])(
+        **settings
+    )
     return made
 
 
-def _system(where: _Where, rules: Path | None, aggregator: str, tools: list[str]) -> _What:
+def _system(where: _Where, rules: Path | None, aggregator: str, settings: target.Settings) -> _What:
     from langgraph_truce.cli import target
     from langgraph_truce.rules import read_rules
     from langgraph_truce.system import System
 
-    declared = _tools(tools)
     book = read_rules(rules) if rules is not None else None
     if not where.graph:
-        return _What(rules=book, tools=declared)
+        return _What(rules=book)
     found = target.graph_or_system(where.graph)
     if isinstance(found, System) or rules is not None:
-        system = target.system(where.graph, rules=rules, aggregator=aggregator)
-        system = replace(system, tools={**system.tools, **declared}) if declared else system
-        return _What(system.graph, system, system.book, declared)
-    return _What(found, None, None, declared)
-
-
-def _tools(given: list[str]) -> dict[str, Any]:
-    declared: dict[str, Any] = {}
-    for text in given:
-        name, equals, way = text.partition("=")
-        if not equals or not name or way not in {"safe", "recorded", "forbidden"}:
-            raise UserMistake(f"--tool {text}: write NAME=safe, NAME=recorded or NAME=forbidden")
-        declared[name] = way
-    return declared
+        system = target.system(where.graph, rules=rules, aggregator=aggregator, settings=settings)
+        return _What(system.graph, system, system.book)
+    return _What(found, settings=settings(found))
 
 
 async def _go(where: _Where, how: _How, what: _What, aggregator: str, journal: Path) -> CreditReport:
@@ -209,12 +229,18 @@ async def _go(where: _Where, how: _How, what: _What, aggregator: str, journal: P
 
     critic = target.model(how.model) if how.source == WITH_MODEL else None
     references = credit_files.references(how.references) if how.references else None
-    outcomes = how.outcomes()
+    outcomes = how.outcomes(where.threads)
     closes = aggregator or (what.system.aggregator if what.system else "")
-    with _opened(where, revive=how.source == FORKING) as saver:
+    # evaluators and forks need the states as the graph gives them
+    with _opened(where, revive=how.source == FORKING or bool(how.evaluator)) as saver:
         threads = _threads(where, what.graph, saver, closes)
         prepared = await aprepare(
-            threads, outcomes, rules=what.rules, references=references, system=what.system
+            threads,
+            outcomes,
+            rules=what.rules,
+            references=references,
+            system=what.system,
+            outputs=what.settings.get("outputs"),
         )
         with journal_in(journal if how.source in {WITH_MODEL, FORKING} else None) as kept:
             describe = what.system.about if what.system else nothing
@@ -229,19 +255,18 @@ def _forks(
 ) -> Any:
     """What runs the forks, after it was said what they cost and agreed to."""
     from langgraph_truce.report.credit_forks import Forks, counted
+    from langgraph_truce.report.credit_text import counted_threads
     from langgraph_truce.system import System
 
     calls = how.attributor.cost(counted(prepared.batch))  # type: ignore[attr-defined] # CounterfactualCredit
     said = (
-        f"counterfactual credit of {len(prepared.batch.rollouts)} threads makes about {calls} model calls "
+        f"counterfactual credit of {counted_threads(len(prepared.batch.rollouts))} makes about {calls} model calls "
         "(checkpoints hold no calls: one is counted for every run of a node that has rules, or of any where none has)"
     )
     if not how.yes:
         raise UserMistake(f"{said}; add --yes to make them, or take fewer threads with --limit or --threads")
     typer.echo(said, err=True)
-    system = what.system or System(
-        what.graph, prepared.batch.book, aggregator=aggregator, tools=what.tools or {}
-    )
+    system = what.system or System(what.graph, prepared.batch.book, aggregator=aggregator, **what.settings)
     return Forks(system, saver, evaluate, journal, prepared.batch.tasks)
 
 
@@ -260,15 +285,15 @@ def _opened(where: _Where, *, revive: bool) -> Iterator[Any]:
 
 def _threads(where: _Where, graph: Any, saver: Any, aggregator: str) -> Iterable[Thread | Trajectory]:
     if where.jsonl is not None:
-        from langgraph_truce.trajectory import read_trajectories
-
-        kept = read_trajectories(where.jsonl)
-        chosen = [t for t in kept if where.threads is None or t.rollout in where.threads]
-        return chosen[: where.limit]
+        return credit_files.trajectories(where.jsonl, where.threads, where.limit)
     from langgraph_truce.rollout.history import read_history
     from langgraph_truce.rollout.history_open import thread_ids
 
     listed = where.threads if where.threads is not None else thread_ids(saver)
+    if not listed:
+        raise UserMistake(
+            "the checkpointer holds no thread; give the database that the graph's runs were saved to"
+        )
     return read_history(graph, saver, list(islice(listed, where.limit)), aggregator=aggregator)
 
 
@@ -277,8 +302,9 @@ def _leave(report: CreditReport, *, as_json: bool, out: Path | None) -> None:
 
     from langgraph_truce.report.credit_text import render_credit, show_credit
 
-    if out is None and not as_json:
-        show_credit(report, Console())
+    console = Console()
+    if out is None and not as_json and console.is_terminal:
+        show_credit(report, console)
         return
     text = (
         json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n"

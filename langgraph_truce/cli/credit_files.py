@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langgraph_truce.errors import TaskError
+from langgraph_truce.errors import RunError, TaskError
 
 if TYPE_CHECKING:
+    from langgraph_truce.rollout.history import Thread
     from langgraph_truce.task import Outcome
+    from langgraph_truce.trajectory import Trajectory
 
 
 def ids(text: str) -> list[str] | None:
@@ -31,8 +33,30 @@ def ids(text: str) -> list[str] | None:
     return found
 
 
+def trajectories(file: Path, wanted: list[str] | None, limit: int | None) -> list[Thread | Trajectory]:
+    """The trajectories of a file, or those with the rollout ids `wanted`, at most `limit`.
+
+    What is not there or is broken is a thread without a trajectory, with its sentence.
+
+    Raises:
+        TaskError: no such file, or no trajectory file.
+    """
+    from langgraph_truce.rollout.history import Thread
+    from langgraph_truce.trajectory import read_trajectories
+
+    damage: list[str] = []
+    try:
+        kept = read_trajectories(file, broken=damage.append)
+    except RunError as e:
+        raise TaskError(str(e)) from e
+    chosen = [t for t in kept if wanted is None or t.rollout in wanted][:limit]
+    there = {t.rollout for t in kept}
+    gone = [f"thread {t!r}: {file} holds no trajectory of it" for t in wanted or () if t not in there]
+    return [*chosen, *(Thread("", None, said, finished=False) for said in [*damage, *gone])]
+
+
 def scores(file: Path) -> dict[str, Outcome]:
-    """Outcomes by thread id, from JSON lines `{"thread": id, "score": 0.5, "comment": "..."}`.
+    """Outcomes by thread id, from JSON lines `{"thread": id, "score": 0.5, "comment": "..."}`, or those of `evaluate`.
 
     Raises:
         TaskError: no such file, a broken line, or a score outside of [0, 1].
@@ -41,12 +65,15 @@ def scores(file: Path) -> dict[str, Outcome]:
 
     found: dict[str, Outcome] = {}
     for where, row in _rows(file, '{"thread": id, "score": 0.5, "comment": "why"}'):
+        if row.get("excluded"):
+            continue  # of `evaluate`: the infrastructure failed, so that there is no score
         thread, score = _thread(row, where), row.get("score")
         if not isinstance(score, int | float) or not 0 <= score <= 1:
             raise TaskError(f"{where}: 'score' must be a number in [0, 1], true or false, got {score!r}")
         if thread in found:
             raise TaskError(f"{where}: thread {thread!r} has a score already; give each thread once")
-        found[thread] = Outcome(None, float(score), str(row.get("comment") or ""))
+        comment = str(row.get("comment") or row.get("feedback") or "")
+        found[thread] = Outcome(None, float(score), comment, error=str(row.get("error") or ""))
     return found
 
 

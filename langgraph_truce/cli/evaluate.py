@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 OUTCOMES = "outcomes.jsonl"
 """One line per task, in the run folder: id, score, scores, feedback, error, excluded."""
+TRAJECTORIES = "trajectories.jsonl"
+"""What each task's run did, by task id, in the run folder."""
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - one parameter per option
     app: options.System,
     tasks: Annotated[Path, typer.Option(help="Task file (.jsonl, .csv).")],
     evaluator: options.Evaluator,
@@ -35,20 +37,28 @@ def evaluate(
     objective: options.Objective = "",
     input_columns: options.InputColumns = "",
     output_columns: options.OutputColumns = "",
+    outputs: options.Outputs = "",
 ) -> None:
-    """Run the system on the tasks and score the answers; nothing is edited."""
+    """Run the system on the tasks and score the answers; nothing is edited.
+
+    The run folder then holds outcomes.jsonl and trajectories.jsonl, for `credit --jsonl ... --scores ...`.
+    """
     chosen = job.tasks(tasks, input_columns, output_columns)
     score = job.score(evaluator, objective)
-    system = job.load_system(app, rules, "", chosen, run)
+    own = options.settings(outputs=outputs)
+    system = job.load_system(app, rules, "", chosen, run, settings=own)
 
     from langgraph_truce.report import Progress
+    from langgraph_truce.trajectory import write_trajectories
 
     with Progress() as progress:
         measuring = Measuring(system, chosen, score, run, progress)
         rollouts = asyncio.run(measuring.go())
     (run / OUTCOMES).write_text("".join(_line(r) for r in rollouts), encoding="utf-8")
+    ran = [replace(r.trajectory, rollout=r.task) for r in rollouts if not r.outcome.excluded]
+    write_trajectories(ran, run / TRAJECTORIES)
     typer.echo(_words(rollouts))
-    typer.echo(f"Outcomes: {run / OUTCOMES}")
+    typer.echo(f"Outcomes: {run / OUTCOMES}\nTrajectories: {run / TRAJECTORIES}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph_truce.errors import UnknownNameError, UserMistake
 
 if TYPE_CHECKING:
+    from langgraph_truce.cli.target import Settings
     from langgraph_truce.evaluate import Evaluate
     from langgraph_truce.seams import Method
     from langgraph_truce.system import System
@@ -103,12 +104,16 @@ def load_system(
     aggregator: str,
     examples: Sequence[Task] = (),
     kept: Path | None = None,
+    *,
+    settings: Settings | None = None,
 ) -> System:
     """The system that the command line names; the prompts of a bare graph are found with the first of `examples`."""
     from langgraph_truce.cli import target
 
     first = [task.inputs for task in examples[:EXAMPLES]]
-    return target.system(app, rules=rules, aggregator=aggregator, examples=first, kept=kept)
+    return target.system(
+        app, rules=rules, aggregator=aggregator, examples=first, kept=kept, settings=settings
+    )
 
 
 def _columns(text: str) -> tuple[str, ...]:

@@ -36,13 +36,16 @@ def optimize(  # noqa: PLR0913 - one parameter per option
     input_columns: options.InputColumns = "",
     output_columns: options.OutputColumns = "",
     aggregator: options.Aggregator = "",
+    tool: options.Tools = None,
+    outputs: options.Outputs = "",
 ) -> None:
     """Run the system on the tasks, credit its agents, edit rules, prove the edits on held-out tasks."""
     chosen = job.method(method, iterations)
     splits = job.Files(train, validation, test, input_columns, output_columns).splits()
     score = job.score(evaluator, objective)
     critic = job.model(model, method)
-    system = job.load_system(app, rules, aggregator, splits.train, run)
+    own = options.settings(tool, outputs)
+    system = job.load_system(app, rules, aggregator, splits.train, run, settings=own)
 
     from langgraph_truce.optimizer import optimize as run_it
     from langgraph_truce.report import Progress

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from langgraph_truce.errors import UserMistake
 
 System = Annotated[
     str,
@@ -47,3 +50,89 @@ InputColumns = Annotated[
 ]
 OutputColumns = Annotated[str, typer.Option(help="Columns of the reference, comma-separated.")]
 Aggregator = Annotated[str, typer.Option(help="Node that closes a round of the interaction.")]
+Outputs = Annotated[
+    str,
+    typer.Option(
+        help="What the evaluator sees: a field of the final state, or FILE.py:NAME of a function of the state; "
+        "default: the whole state, or what the System says. Other settings (context, interrupts) stand in a System in FILE.py."
+    ),
+]
+Tools = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tool",
+        help="NAME=safe: replays (counterfactual credit) call this tool again; NAME=recorded: they give what it gave; "
+        "NAME=forbidden. Several times, beside those that a System names.",
+    ),
+]
+_WAYS = ("safe", "recorded", "forbidden")
+
+
+def tools(given: Sequence[str] | None) -> dict[str, Any]:
+    """Tool name -> what a replay may do with it, from `NAME=safe` and the like.
+
+    Raises:
+        UserMistake: a text of another form.
+    """
+    declared: dict[str, Any] = {}
+    for text in given or ():
+        name, _, way = text.rpartition("=")
+        if not name or way not in _WAYS:
+            raise UserMistake(f"--tool {text}: write NAME=safe, NAME=recorded or NAME=forbidden")
+        declared[name] = way
+    return declared
+
+
+def settings(tool: Sequence[str] | None = None, outputs: str = "") -> Callable[[Any], dict[str, Any]]:
+    """The fields of a System that `--tool` and `--outputs` stand for, made of the graph or System that was found.
+
+    Raises:
+        UserMistake: a tool of another form; when called, also `FILE.py:NAME` that names no function, or a field that the
+            graph does not give back.
+    """
+    declared = tools(tool)
+
+    def of(found: Any) -> dict[str, Any]:
+        from langgraph_truce.system import System
+
+        is_system = isinstance(found, System)
+        made: dict[str, Any] = {}
+        if declared:
+            made["tools"] = {**(found.tools if is_system else {}), **declared}
+        if outputs:
+            made["outputs"] = answer(outputs, found.graph if is_system else found)
+        return made
+
+    return of
+
+
+def answer(outputs: str, graph: Any) -> Callable[[Any], Any]:
+    """What `--outputs` stands for: a function of the final state of `graph`.
+
+    Raises:
+        UserMistake: `FILE.py:NAME` names no function, or the graph gives back no such field.
+    """
+    from langgraph_truce.cli import target
+
+    if ":" in outputs:
+        found = target.load(outputs)
+        if not callable(found):
+            raise UserMistake(
+                f"--outputs {outputs}: it must be a function of the final state, got {type(found).__name__}"
+            )
+        return found  # type: ignore[no-any-return] # the user's
+    there = getattr(graph, "output_channels", None)
+    if isinstance(there, Sequence) and not isinstance(there, str) and outputs not in there:
+        raise UserMistake(
+            f"--outputs {outputs}: the graph gives back no such field; it gives: {', '.join(sorted(there))}"
+        )
+
+    def field(state: Any) -> Any:
+        if not isinstance(state, Mapping):
+            raise UserMistake(
+                f"--outputs {outputs}: the final state is a {type(state).__name__} and has no fields; "
+                "leave it out, or name a function"
+            )
+        return state.get(outputs)
+
+    return field

@@ -30,13 +30,15 @@ def plan(  # noqa: PLR0913 - one parameter per option
     input_columns: options.InputColumns = "",
     output_columns: options.OutputColumns = "",
     aggregator: options.Aggregator = "",
+    tool: options.Tools = None,
 ) -> None:
     """Say how many model calls `optimize` would make; nothing is run."""
     from dataclasses import replace
 
     chosen = job.method(method, iterations)
     splits = job.Files(train, validation, test, input_columns, output_columns).splits()
-    system = job.load_system(app, rules, aggregator)
+    system = job.load_system(app, rules, aggregator, settings=options.settings(tool))
+    system.in_process("optimize")
     if evaluator:
         job.score(evaluator, objective)
     if calls_per_task is not None:

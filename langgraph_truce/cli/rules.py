@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,7 +69,7 @@ def export(
     books.write(book, to)
     if prompts is not None and Path(to).is_dir():
         write_prompts(prompts, to)
-    typer.echo(f"{len(book.agents)} agents written to {to}")
+    typer.echo(f"{len(book.agents)} prompts written to {to}")
 
 
 @app.command(name="import")
@@ -89,7 +91,7 @@ def import_(
         return
     book = books.read(source)
     books.write(book, to)
-    typer.echo(f"{len(book.agents)} agents written to {to}, version {book.version}")
+    typer.echo(f"{len(book.agents)} prompts written to {to}, version {book.version}")
 
 
 @app.command()
@@ -109,7 +111,8 @@ def discover(
 
     books.refuse_filled(out)
     tasks = job.tasks(examples, input_columns, output_columns)
-    found = target.discovered(app, [task.inputs for task in tasks[:first]])
+    with redirect_stdout(sys.stderr):  # what the application prints is no part of the report
+        found = target.discovered(app, [task.inputs for task in tasks[:first]])
     assert found.discovery is not None
     assert found.prompts is not None
     books.write(found.book, out)
@@ -118,7 +121,7 @@ def discover(
         typer.echo(json.dumps(found.discovery.to_json(), indent=2, ensure_ascii=False))
         return
     typer.echo(found.discovery.text())
-    typer.echo(f"{len(found.book.agents)} agents written to {out}; use them with --rules {out}")
+    typer.echo(f"{len(found.book.agents)} prompts written to {out}; use them with --rules {out}")
 
 
 def _listed(rules: AgentRules) -> str:

@@ -12,10 +12,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from langgraph_truce.errors import UnknownNameError, UserMistake
+from langgraph_truce.errors import SystemMismatch, UnknownNameError, UserMistake
 
 if TYPE_CHECKING:
+    from langgraph.pregel.remote import RemoteGraph
+
+    from langgraph_truce.rules import RuleBook
     from langgraph_truce.system import System
+
+Settings = Callable[[Any], Mapping[str, Any]]
+"""A graph or System -> fields of the System."""
 
 
 def load(target: str) -> Any:
@@ -47,6 +53,7 @@ def system(
     aggregator: str = "",
     examples: Sequence[Mapping[str, Any]] = (),
     kept: Path | None = None,
+    settings: Settings | None = None,
 ) -> System:
     """The system that `target` names: a `System`, a compiled graph, or a function that makes one.
 
@@ -56,26 +63,32 @@ def system(
         aggregator: Node that closes a round.
         examples: Task inputs; a graph without `rules` is run on them once, and its prompts are found.
         kept: Folder in which the prompts found are kept; found there, nothing is run.
+        settings: The graph or System found -> fields of the System that the options name.
 
     Raises:
         UserMistake: it is none of these, or a graph with neither `rules` nor `examples`.
         SystemMismatch: graph and rules do not fit together, or no prompt was found.
         RuleFileError: a rule file or the discovered prompts beside it are broken.
     """
+    from langgraph.pregel.remote import RemoteGraph
+
     from langgraph_truce.bind.discover import read_prompts
     from langgraph_truce.system import System
 
     found = graph_or_system(target)
+    own = dict(settings(found)) if settings else {}
+    if aggregator:
+        own["aggregator"] = aggregator
     if rules is None and isinstance(found, System):
-        return replace(found, aggregator=aggregator) if aggregator else found
+        return replace(found, **own)
+    if rules is None and isinstance(found, RemoteGraph):
+        return System(found, _blank(found), **own)
     if rules is None:
-        return _discovered(found, target, aggregator, examples, kept)
+        return _discovered(found, target, own, examples, kept)
     prompts = read_prompts(rules)
     if isinstance(found, System):
-        given = {"rules": rules, "aggregator": aggregator, "prompts": found.prompts or prompts}
-        changed: dict[str, Any] = {k: v for k, v in given.items() if v}
-        return replace(found, **changed)
-    return System(found, rules, aggregator=aggregator, prompts=prompts)
+        return replace(found, rules=rules, prompts=found.prompts or prompts, **own)
+    return System(found, rules, prompts=prompts, **own)
 
 
 def graph_or_system(target: str) -> Any:
@@ -119,21 +132,39 @@ def discovered(target: str, examples: Sequence[Mapping[str, Any]]) -> System:
     return System.discover(found.graph, examples, **{name: getattr(found, name) for name in kept})
 
 
+def _blank(graph: RemoteGraph) -> RuleBook:
+    """Every node without a rule: what a server's prompts say cannot be seen from here, and evaluation needs none.
+
+    Raises:
+        SystemMismatch: the server does not tell its graph.
+    """
+    from langgraph_truce.rules import AgentRules, RuleBook
+
+    try:
+        nodes = list(graph.get_graph().nodes)
+    except Exception as failed:
+        raise SystemMismatch(
+            f"the server of RemoteGraph {graph.name!r} does not tell its graph ({type(failed).__name__}: {failed}); check "
+            "that it runs and that RemoteGraph(url=...) is its address"
+        ) from failed
+    return RuleBook({name: AgentRules(name, ()) for name in nodes if not name.startswith("__")})
+
+
 def _discovered(
-    graph: Any, target: str, aggregator: str, examples: Sequence[Mapping[str, Any]], kept: Path | None
+    graph: Any, target: str, own: Mapping[str, Any], examples: Sequence[Mapping[str, Any]], kept: Path | None
 ) -> System:
     """The graph's prompts as kept, or found by running the examples; the report goes to stderr."""
     from langgraph_truce.bind.discover import read_prompts, write_prompts
     from langgraph_truce.system import System
 
     if kept is not None and (prompts := read_prompts(kept)) is not None:
-        return System(graph, prompts.book, aggregator=aggregator, prompts=prompts)
+        return System(graph, prompts.book, prompts=prompts, **own)
     if not examples:
         raise UserMistake(
             f"{target} is a compiled graph; say where its rules are with --rules DIR, or have its prompts found with: "
             f"langgraph-truce rules discover {target} --examples TASKS.jsonl --out DIR"
         )
-    system = System.discover(graph, examples, aggregator=aggregator)
+    system = System.discover(graph, examples, **own)
     assert system.discovery is not None
     assert system.prompts is not None
     sys.stderr.write(system.discovery.text(short=True))

@@ -10,7 +10,7 @@ from langgraph_truce.asking import keep
 from langgraph_truce.credit.arms import WAYS, Arm, arms_of
 from langgraph_truce.credit.contributions import Contribution, contributions
 from langgraph_truce.credit.counterfactual import numbers, told
-from langgraph_truce.credit.replays import Measured, measure
+from langgraph_truce.credit.replays import Measured, keep_refused, measure
 from langgraph_truce.errors import UserMistake
 from langgraph_truce.seams import Attributor, Batch, Credit, Lab, Memory, Rollout
 
@@ -47,7 +47,7 @@ def blame_test(
 
     Returns:
         A decision whose memory is that of `credit`, with `unsupported` (blames that fell, with the numbers), `untested`
-        (blames that could not be tested, and why), their counts, and `tested_count`.
+        (blames that could not be tested, and why; `untested_why` counts the reasons), their counts, and `tested_count`.
 
     Raises:
         UserMistake: a setting is out of range.
@@ -75,7 +75,7 @@ def blame_test(
                 made[index], fell = _judged(given[index], min(results, key=lambda m: m.value), least)
                 fallen += fell
         memory = keep(memory, "unsupported", fallen)
-        memory = keep(memory, "untested", [*records, *refused])
+        memory = keep_refused(memory, "untested", [*records, *refused])
         return tuple(made), {**memory, "tested_count": memory.get("tested_count", 0) + len(accused)}
 
     return tested

@@ -53,10 +53,13 @@ def contributions(
 
 
 def contributing(trajectory: Trajectory, book: RuleBook) -> tuple[Step, ...]:
-    """The steps of roles that contribute, by time."""
+    """The steps of roles that contribute, by time; a visit in which a node did nothing at all (middleware) is none."""
     there = {step.role for step in trajectory.steps}
+    entered = set(owners(trajectory).values())
     found: list[Step] = []
     for step in trajectory.steps:
+        if not (step.writes or step.calls or step.goto or step.error or step.id in entered):
+            continue
         level = role_of(agent_of(book, step.role, step.round))
         if level == step.role or (step.agent and level not in there):
             found.append(step)

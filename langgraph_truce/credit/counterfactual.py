@@ -11,11 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langgraph_truce.asking import keep
 from langgraph_truce.credit.arms import Arm, Replacement, check_replace, cost, edited_books, planned
 from langgraph_truce.credit.contributions import require_roles, worst
 from langgraph_truce.credit.interval import mean_interval
-from langgraph_truce.credit.replays import Measured, measure
+from langgraph_truce.credit.replays import Measured, keep_refused, measure
 from langgraph_truce.errors import UserMistake
 from langgraph_truce.seams import Batch, Credit, Lab, Memory
 
@@ -39,8 +38,9 @@ class CounterfactualCredit:
     budget_calls: int | None
 
     def cost(self, batch: Batch, seed: int = 0) -> int:
-        """Model calls that the credit of `batch` will make at most, from the recorded calls downstream of each fork point.
+        """Model calls that the credit of `batch` will make, from the recorded calls downstream of each fork point.
 
+        Replies that the journal has are free. A replay whose change sends the run another way may make more or fewer.
         `seed` is the run's: it draws among equal scores where `at_most` leaves some out.
         """
         arms, _ = self._plan(batch, seed)
@@ -58,7 +58,7 @@ class CounterfactualCredit:
         found, refused = await measure(
             arms, lab, replicates=self.replicates, deterministic=self.deterministic
         )
-        memory = keep(memory, "refused", [*impossible, *refused])
+        memory = keep_refused(memory, "refused", [*impossible, *refused])
         made = [_credit(m, self.level) for m in found]
         return _with_kinds(made), {**memory, "calls": int(memory.get("calls", 0)) + calls}
 
@@ -113,7 +113,7 @@ def counterfactual_credit(
 
     Returns:
         An `Attributor` with `cost(batch)`. Its memory holds `refused` (contributions without a value, and why; the others
-        go on) and `calls` (planned so far).
+        go on; `refused_why` counts the reasons) and `calls` (planned so far).
 
     Raises:
         UserMistake: a setting is out of range.

@@ -27,13 +27,29 @@ class Trace:
     """Round -> the words, the rarest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What one role brought in."""
+
+    share: float
+    """Of the round's traced words, by weight, in [0, 1]."""
+    steps: tuple[str, ...]
+    """Ids of the steps that wrote them."""
+    words: tuple[str, ...]
+
+
 def words_of(value: Any) -> list[str]:
-    """The words of all texts and numbers in a JSON value, in order and lower case; keys are none, `K-12` and `3.5` are one each."""
+    """The words of all texts and numbers in a JSON value, in order and lower case; keys are none, `K-12` and `3.5` are one each.
+
+    Of a message only what it says counts, and what it calls tools with: not its role, name or ids.
+    """
     found: list[str] = []
     stack = [value]
     while stack:
         item = stack.pop()
-        if isinstance(item, Mapping):
+        if isinstance(item, Mapping) and {"role", "content"} <= item.keys():
+            stack += [[c.get("args") for c in item.get("tool_calls") or ()], item["content"]]
+        elif isinstance(item, Mapping):
             stack += reversed(list(item.values()))
         elif isinstance(item, list | tuple):
             stack += reversed(item)
@@ -97,8 +113,8 @@ def traced(
 
 def brought_in(
     trajectory: Trajectory, steps: Sequence[Step], words: Sequence[str], weights: Mapping[str, float]
-) -> Mapping[str, tuple[float, tuple[str, ...]]]:
-    """Role path -> (share of `words` that its writes brought in, the steps that did), shares in [0, 1] summing to at most 1.
+) -> Mapping[str, Brought]:
+    """Role path -> what of `words` its writes brought in; shares in [0, 1] sum to at most 1.
 
     A word is brought in by the first step of the round that wrote it; steps of one superstep share it, and of a node
     and its interior the interior did it.
@@ -109,6 +125,7 @@ def brought_in(
     ]
     mass: dict[str, float] = {}
     cited: dict[str, list[str]] = {}
+    said_by: dict[str, list[str]] = {}
     total = sum(weights.get(w, 1.0) for w in words)
     for word in words:
         having = [step for step, said in holds if word in said]
@@ -121,7 +138,11 @@ def brought_in(
             mass[step.role] = mass.get(step.role, 0.0) + weights.get(word, 1.0) / len(together)
             if step.id not in cited.setdefault(step.role, []):
                 cited[step.role].append(step.id)
-    return {role: (m / total, tuple(cited[role])) for role, m in mass.items()} if total > 0 else {}
+            if word not in said_by.setdefault(step.role, []):
+                said_by[step.role].append(word)
+    if total <= 0:
+        return {}
+    return {role: Brought(m / total, tuple(cited[role]), tuple(said_by[role])) for role, m in mass.items()}
 
 
 def _beside(one: Step, other: Step) -> bool:

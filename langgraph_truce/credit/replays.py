@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langgraph_truce.asking import side_by_side
+from langgraph_truce.asking import KEPT, keep, side_by_side
 from langgraph_truce.credit.arms import Arm
 from langgraph_truce.errors import ReplayRefused, UserMistake
-from langgraph_truce.seams import Change, Lab, Rollout
+from langgraph_truce.seams import Change, Lab, Memory, Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Measured:
 
 Record = dict[str, Any]
 """Why an arm has no value: `{"rollout", "role", "round", "replacement", "why"}`."""
+_LONGEST = 300
+"""Characters of a reason."""
 _Key = tuple[str, tuple[str, ...], str | None, str | None, bool, int]
 _Scores = list[float | None] | str
 
@@ -103,6 +107,24 @@ def record(arm: Arm, why: str) -> Record:
         "replacement": arm.replacement,
         "why": why,
     }
+
+
+def keep_refused(memory: Memory, name: str, records: Sequence[Mapping[str, Any]]) -> Memory:
+    """As `keep`, and in `NAME_why` why -> how many, over all iterations; the most frequent KEPT (20) reasons stay.
+
+    One reason holds for many rollouts, visits and arguments of a tool: none of them is named in it.
+    """
+    why: Counter[str] = Counter(memory.get(f"{name}_why", {}))
+    why.update(f"{r['role']}: {_reason(r)}" for r in records)
+    return {**keep(memory, name, records), f"{name}_why": dict(why.most_common(KEPT))}
+
+
+def _reason(record: Mapping[str, Any]) -> str:
+    said = str(record["why"])
+    if rollout := record.get("rollout"):
+        said = said.replace(f"thread {rollout!r}", "its thread").replace(repr(rollout), "the rollout")
+    said = re.sub(r" with \{.*\}, which", " with arguments with which", said, flags=re.DOTALL)
+    return re.sub(r"#\d+\.\d+", "", said)[:_LONGEST]
 
 
 async def _score(rollout: Rollout, change: Change, lab: Lab, replicate: int) -> float | str | None:

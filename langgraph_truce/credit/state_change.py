@@ -205,14 +205,14 @@ def _credits(
             Credit(
                 rollout=rollout.id,
                 task=rollout.task,
-                steps=steps,
-                value=value * share,
+                steps=brought.steps,
+                value=value * brought.share,
                 role=role,
                 round=state.round,
-                words=f"{role} brought in {_listed(words)}, which the wrong outcome still holds.",
-                details={**details, "share": share},
+                words=f"{role} brought in {_listed(brought.words)}, which the wrong outcome still holds.",
+                details={**details, "share": brought.share, "words": list(brought.words[:_SHOWN])},
             )
-            for role, (share, steps) in shares.items()
+            for role, brought in shares.items()
         ),
     ]
 

@@ -185,6 +185,8 @@ class Boxes:
         # as it was when the run ended: reading it again later must not change what it says it took
         rows["meter"] = self._s.meter.snapshot()
         rows["missed"] = dict(self._s.lab.missed)
+        credit = state["memory"].get("credit", {})
+        rows["refused"] = {**credit.get("refused_why", {}), **credit.get("untested_why", {})}
         await self._s.records.write_box(0, "test", rows)
         return {
             "done": "all iterations done"

@@ -42,6 +42,7 @@ async def result_of(records: Records, folder: Path) -> Result:
         meter=test["meter"],
         folder=folder,
         missed=test.get("missed", {}),
+        refused=test.get("refused", {}),
     )
 
 

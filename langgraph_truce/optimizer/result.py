@@ -69,6 +69,9 @@ class Result:
     missed: Mapping[str, int] = field(default_factory=dict)
     """Role path -> model calls that went out unchanged, because `System.discover` had found no prompt of that text."""
 
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """Why contributions could not be replaced and replayed -> how many; they have no counterfactual credit."""
+
     def diff(self) -> str:
         """The accepted changes, rule by rule."""
         return diff(self.initial, self.rules)

@@ -31,6 +31,7 @@ from langgraph_truce.rules.rule import content_hash
 from langgraph_truce.seams import Method
 from langgraph_truce.system import System
 from langgraph_truce.task import Splits
+from langgraph_truce.threads import home_loop
 
 Model = str | BaseChatModel
 THREAD = "optimizer"
@@ -74,6 +75,7 @@ def optimize(
             system, splits, score, method=method, model=model, run=run, seed=seed, on_event=on_event
         )
 
+    home_loop("aoptimize", getattr(system.graph, "store", None))
     try:
         asyncio.get_running_loop()
     except RuntimeError:

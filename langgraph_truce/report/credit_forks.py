@@ -13,6 +13,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph_truce.batch import agent_of
 from langgraph_truce.bind import RunContext
 from langgraph_truce.codec import to_json
+from langgraph_truce.errors import ReplayRefused, TruceError
 from langgraph_truce.evaluate import Evaluate
 from langgraph_truce.model import Journal
 from langgraph_truce.rollout.record import Recorded
@@ -84,15 +85,24 @@ class Forks:
             )
 
             async def once() -> Recorded:
-                done = await areplay(
-                    self.system.graph,
-                    self.saver,
-                    rollout.id,
-                    change,
-                    rollout=context.rollout,
-                    config=self._runner.config(context, scope, "credit"),
-                    options=options,
-                )
+                try:
+                    done = await areplay(
+                        self.system.graph,
+                        self.saver,
+                        rollout.id,
+                        change,
+                        rollout=context.rollout,
+                        config=self._runner.config(context, scope, "credit"),
+                        options=options,
+                    )
+                except TruceError:
+                    raise
+                except Exception as broken:
+                    # what the graph raises is recorded: this is a thread whose rows cannot be read, or copied
+                    first = str(broken).partition("\n")[0][:200]
+                    raise ReplayRefused(
+                        f"thread {rollout.id!r} cannot be forked: {type(broken).__name__}: {first}"
+                    ) from broken
                 assert done is not None  # something is touched
                 return done
 

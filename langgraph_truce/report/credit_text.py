@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +14,8 @@ from langgraph_truce.report.credit import CreditReport, CreditRow
 
 WIDTH = 110
 """Columns of a report that is not shown on a terminal."""
+NAME = 40
+"""Columns of a name; longer ones push what comes after them aside."""
 SHOWN = 20
 """Sentences of one kind that are shown; the JSON holds all."""
 
@@ -38,7 +40,10 @@ def show_credit(report: CreditReport, console: Console) -> None:
     for title, rows in parts:
         console.print(Text(title, style="bold"))
         console.print(Padding(_table(rows), (0, 0, 1, 2)))
-    for title, sentences in (("Not known", report.unknown), ("Not read, or not all of it", report.problems)):
+    for title, sentences in (
+        ("Not known", report.unknown),
+        ("Not read or judged, or not all of it", report.problems),
+    ):
         if sentences:
             console.print(Text(title, style="bold"))
             console.print(Padding(_sentences(sentences), (0, 0, 1, 2)))
@@ -47,25 +52,25 @@ def show_credit(report: CreditReport, console: Console) -> None:
 def _headline(report: CreditReport) -> str:
     score = f", mean score {report.score:.3f}" if report.score is not None else ""
     left_out = f"; {report.left_out} left out" if report.left_out else ""
-    return f"{report.threads} threads judged by {report.source}{score}{left_out}"
+    return f"{counted_threads(report.threads)} judged by {report.source}{score}{left_out}"
 
 
 def _table(rows: Sequence[CreditRow]) -> RenderableType:
     if not rows:
         return Text("not known")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(ratio=1, overflow="fold")
-    for row in rows:
-        table.add_row(Text(row.name, style="bold"), _value(row), Text(_count(row), style="dim"))
-        if row.text:
-            table.add_row("", "", Text(" ".join(row.text.split())))
-        for words in row.words[:1]:
-            table.add_row("", "", Text(words))
-        for step in row.steps:
-            table.add_row("", "", Text.assemble((f"{step.thread} {step.step}: ", "dim"), step.quote))
-    return table
+    values = [_value(row) for row in rows]
+    name_wide, value_wide = min(NAME, max(len(row.name) for row in rows)), max(map(len, values))
+    parts: list[RenderableType] = []
+    for row, value in zip(rows, values, strict=True):
+        value.pad_right(value_wide - len(value))
+        name = (row.name.ljust(name_wide), "bold")
+        parts.append(Text.assemble(name, "  ", value, "  ", (_count(row), "dim")))
+        told = [Text(" ".join(row.text.split()))] if row.text else []
+        told += [Text(words) for words in row.words[:1]]
+        told += [Text.assemble((f"{s.thread} {s.step}: ", "dim"), s.quote) for s in row.steps]
+        # below the name, not beside it: role paths may be as long as the page is wide
+        parts += [Padding(text, (0, 0, 0, 4)) for text in told]
+    return Group(*parts)
 
 
 def _value(row: CreditRow) -> Text:
@@ -75,11 +80,12 @@ def _value(row: CreditRow) -> Text:
 
 
 def _count(row: CreditRow) -> str:
-    credits_, tasks = (
-        ("credit" if row.credits == 1 else "credits"),
-        ("thread" if row.tasks == 1 else "threads"),
-    )
-    return f"{row.credits} {credits_}, {row.tasks} {tasks}"
+    return f"{row.credits} {'credit' if row.credits == 1 else 'credits'}, {counted_threads(row.tasks)}"
+
+
+def counted_threads(number: int) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number} {'thread' if number == 1 else 'threads'}"
 
 
 def _sentences(sentences: Sequence[str]) -> RenderableType:

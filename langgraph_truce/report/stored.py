@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from langgraph_truce.errors import EvaluatorError, UserMistake
+from langgraph_truce.batch import agent_of
+from langgraph_truce.errors import UserMistake
 from langgraph_truce.evaluate import Evaluate, as_evaluator
 from langgraph_truce.model import resolve_model
 from langgraph_truce.report.credit import CreditReport, by_role, by_round, by_rule
@@ -27,6 +29,8 @@ from langgraph_truce.trajectory.step import Trajectory
 
 Outcomes = Mapping[str, Outcome] | Evaluate | Any
 """By thread id, or an evaluator (see `langgraph_truce.as_evaluator`) of the threads' final states."""
+NAMED = 5
+"""Names that a sentence lists; the rest is counted."""
 EVALUATED = 16
 """Threads that are evaluated at a time."""
 
@@ -90,13 +94,17 @@ async def aprepare(
     rules: RuleBook | None = None,
     references: Mapping[str, Mapping[str, Any]] | None = None,
     system: System | None = None,
+    outputs: Callable[[Any], Any] | None = None,
 ) -> Prepared:
     """Read and score threads, as `credit_threads` does first.
+
+    `outputs` gives what an evaluator sees of a final state; None takes the system's.
 
     Raises:
         UserMistake: no thread can be judged; the message names the first reason.
     """
-    read = await _read(threads, _Scoring(outcomes, references or {}, system))
+    answer = outputs or (system.answer if system else None)
+    read = await _read(threads, _Scoring(outcomes, references or {}, answer))
     if not read.rollouts:
         first = read.problems[0] if read.problems else "none was given"
         raise UserMistake(f"no thread can be judged: {first}")
@@ -111,7 +119,24 @@ async def aprepare(
         rollouts=rollouts,
         segments={r.id: rounds_of(r.trajectory) for r in rollouts},
     )
-    return Prepared(batch, tuple(read.problems), read.left_out, given is not None)
+    foreign = _foreign(given, rollouts) if given else []
+    return Prepared(batch, (*read.problems, *foreign), read.left_out, given is not None)
+
+
+def _foreign(book: RuleBook, rollouts: Sequence[Rollout]) -> list[str]:
+    """A sentence where the rules are those of another system."""
+    ran = dict.fromkeys((s.role, s.round) for r in rollouts for s in r.trajectory.steps)
+    if any(agent_of(book, role, round_) for role, round_ in ran):
+        return []
+    roles = dict.fromkeys(role for role, _ in ran)
+    return [
+        f"the rules are of another system: they are for {_some(list(book.agents))}, and {_some(list(roles))} ran"
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(map(repr, names[:NAMED])) + more
 
 
 async def ajudge(prepared: Prepared, credit: Attributor, lab: Lab) -> CreditReport:
@@ -159,7 +184,8 @@ class _Scoring:
 
     outcomes: Outcomes
     references: Mapping[str, Mapping[str, Any]]
-    system: System | None
+    answer: Callable[[Any], Any] | None
+    """Final state -> what an evaluator sees of it; None: the state."""
 
     async def __call__(self, thread: Thread, task: Task) -> Outcome | str:
         """The outcome, or in words why there is none."""
@@ -173,13 +199,14 @@ class _Scoring:
             return Outcome(None, 0.0, feedback=f"The run ended with an error: {said}", error=said)
         if not thread.finished:
             return "it is not at its end, and an evaluator scores final states"
-        if thread.state is None:
+        final = thread.state if thread.final is None else thread.final
+        if final is None:
             return "its final state is not known; give scores instead of an evaluator"
         evaluate = self.outcomes if isinstance(self.outcomes, Evaluate) else as_evaluator(self.outcomes)
         try:
-            answer = self.system.answer(thread.state) if self.system else thread.state
-            outcome = await evaluate(task, answer)
-        except (EvaluatorError, LookupError, TypeError, AttributeError, ValueError) as wrong:
+            answer = self.answer(final) if self.answer else final
+            outcome = await evaluate(task, answer, trajectory=thread.trajectory)
+        except Exception as wrong:  # noqa: BLE001 (the user's code; what it raised costs its own thread and is said)
             return f"its state could not be scored ({type(wrong).__name__}: {wrong})"
         return replace(outcome, result=deep(outcome.result))
 
@@ -187,8 +214,10 @@ class _Scoring:
 async def _read(threads: Iterable[Thread | Trajectory], scoring: _Scoring) -> _Read:
     read = _Read()
     wanted: dict[str, tuple[Thread, Trajectory, Task]] = {}
+    seen: list[str] = []
     for given in threads:
         thread = Thread(given.rollout, given) if isinstance(given, Trajectory) else given
+        seen.append(thread.id)
         if thread.trajectory is None:
             read.left_out += 1
             read.problems.append(thread.problem or f"thread {thread.id!r}: it has no steps")
@@ -214,7 +243,15 @@ async def _read(threads: Iterable[Thread | Trajectory], scoring: _Scoring) -> _R
         read.problems += [thread.problem] if thread.problem else []
         read.rollouts.append(Rollout(thread.id, task.id, 0, "", outcome, trajectory))
         read.tasks[task.id] = task
+    read.problems += _strangers(scoring.outcomes, seen)
     return read
+
+
+def _strangers(outcomes: Outcomes, seen: Sequence[str]) -> list[str]:
+    """A sentence on scores of threads that were not there."""
+    there = set(seen)
+    unknown = [t for t in outcomes if t not in there] if isinstance(outcomes, Mapping) else []
+    return [f"scores are given for threads that were not read: {_some(unknown)}"] if unknown else []
 
 
 def _inputs(thread: Thread) -> dict[str, Any]:
@@ -237,20 +274,43 @@ def _lost(memory: Memory) -> list[str]:
     said = [f"{row['rollout']} {row['segment']}: no credit, {row['why']}" for row in memory.get("unread", ())]
     said += [f"{row['rollout']} {row['segment']}: {row['why']}" for row in memory.get("rejected", ())]
     more = sum(max(memory.get(f"{kind}_count", 0), 0) for kind in ("unread", "rejected")) - len(said)
-    return [*said, *([f"and {more} more judgements that could not be used"] if more > 0 else [])]
+    said += [f"and {more} more judgements that could not be used"] if more > 0 else []
+    return [*said, *_refused(memory)]
+
+
+def _refused(memory: Memory) -> Iterable[str]:
+    """Contributions that no replay could value, a sentence for each role and reason: many threads share them."""
+    rows = memory.get("refused", ())
+    for (role, why), times in Counter((row["role"], row["why"]) for row in rows).items():
+        yield f"{role}: no credit ({times} {'contribution' if times == 1 else 'contributions'}), {why}"
+    if (more := memory.get("refused_count", 0) - len(rows)) > 0:
+        yield f"and {more} more contributions that no replay could value"
 
 
 def _unknown(report: CreditReport, trajectories: Iterable[Trajectory], *, has_rules: bool) -> Iterable[str]:
-    if not all(t.prompts_known for t in trajectories):
+    blind = [t for t in trajectories if not t.prompts_known]
+    if any(s.calls for t in blind for s in t.steps):
+        yield "prompts: the server that ran the graph does not tell them; steps show what the nodes wrote"
+    elif blind:
         yield "prompts, token usage and latency: checkpoints do not hold them; steps show what the nodes wrote"
     if not has_rules:
         yield "rules: none were given, so each role is judged as a whole"
-    elif not report.rules:
+    if not report.credits:
+        yield f"credit: {report.source} gave none on these threads{_why_none(report)}"
+        return
+    if has_rules and not report.rules:
         yield f"credit by rule: {report.source} named no rule"
     if not report.rounds:
         yield f"credit by round: {report.source} does not tell rounds apart"
     if _no_roles(report.credits):
         yield f"credit by role: {report.source} named no role"
+
+
+def _why_none(report: CreditReport) -> str:
+    if report.score == 1:
+        return "; each of them reached the full score"
+    why = {"answer_credit": "; no role wrote a field that the threads' references name"}
+    return why.get(report.source, "")
 
 
 def _no_roles(credits_: Sequence[Credit]) -> bool:

@@ -83,6 +83,10 @@ class RunResult(Protocol):
         """Role path -> calls that no found prompt has the text of."""
 
     @property
+    def refused(self) -> Mapping[str, int]:
+        """Why contributions could not be replayed -> how many."""
+
+    @property
     def folder(self) -> Path:
         """The run folder."""
 
@@ -112,6 +116,9 @@ def show(result: RunResult, console: Console) -> None:
         console.print(
             Text(f"{calls} model calls {where} have no prompt that discovery found: they went out unchanged.")
         )
+    for why, number in sorted(result.refused.items(), key=lambda item: (-item[1], item[0])):
+        plural = "" if number == 1 else "s"
+        console.print(Text(f"{number} contribution{plural} could not be replayed: {why.rstrip('.')}."))
     console.print(Text(f"Run folder: {result.folder}"), soft_wrap=True)
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.pregel.remote import RemoteGraph
 
 from langgraph_truce.errors import UserMistake
 from langgraph_truce.rollout.heap import settled
 from langgraph_truce.rollout.history_held import HeldSaver
 from langgraph_truce.rollout.history_open import Undecoded, athread_ids, lenient, thread_ids
 from langgraph_truce.rollout.history_runs import WAITS, Gathered, gathered
-from langgraph_truce.rollout.history_tasks import SENDS, Level
+from langgraph_truce.rollout.history_tasks import Level, sends_of
 from langgraph_truce.rollout.task_runs import in_order
 from langgraph_truce.rollout.thread import aread_rows, read_rows, thread_config
 from langgraph_truce.trajectory.content import Contents
@@ -39,6 +40,8 @@ class Thread:
     """What could not be read and why, or why the thread is not at its end, in one sentence; empty where all is well."""
     state: Any = None
     """The state at its newest checkpoint, in the channels that the graph gives back, as JSON."""
+    final: Any = None
+    """The same state as the graph itself gives it, messages as objects: what evaluators see. None where it is not known."""
     input: Any = None
     """What the thread was first given, as JSON; None where that is not stored."""
     finished: bool = True
@@ -63,8 +66,9 @@ def read_history(
         aggregator: Role path that closes a round.
 
     Raises:
-        UserMistake: an async saver is read on its own event loop.
+        UserMistake: an async saver is read on its own event loop, or the graph is a `RemoteGraph`.
     """
+    _in_process(graph)
     reading = lenient(saver)
     for thread in thread_ids(saver) if threads is None else threads:
         with settled():
@@ -87,6 +91,7 @@ async def aread_history(
     aggregator: str = "",
 ) -> AsyncIterator[Thread]:
     """As `read_history`, for async savers and inside async code."""
+    _in_process(graph)
     reading = lenient(saver)
     for thread in await athread_ids(saver) if threads is None else threads:
         with settled():
@@ -99,6 +104,14 @@ async def aread_history(
             else:
                 yielded = _thread(graph, thread, rows, aggregator)
         yield yielded
+
+
+def _in_process(graph: Any) -> None:
+    if isinstance(graph, RemoteGraph):
+        raise UserMistake(
+            f"threads are read with the compiled graph that wrote them, and {graph.name!r} is a RemoteGraph; give the "
+            "graph that its server runs, or credit trajectories that were recorded through it"
+        )
 
 
 def _unreadable(thread: str, broken: Exception) -> Thread:
@@ -122,7 +135,7 @@ def _thread(graph: Any, thread: str, rows: Sequence[CheckpointTuple], aggregator
     outer = sorted((row for row in good if not _namespace(row)), key=lambda row: row.checkpoint["id"])
     try:
         found = gathered(graph, good, contents)
-        state, given = _state(graph, outer), _input(outer)
+        final, given = _final(graph, outer), _input(outer)
     except Exception as broken:  # noqa: BLE001 (LangGraph on rows of any origin may raise anything; that is said)
         return _unreadable(thread, broken)
     trajectory = None
@@ -137,7 +150,8 @@ def _thread(graph: Any, thread: str, rows: Sequence[CheckpointTuple], aggregator
         thread,
         trajectory,
         f"thread {thread!r}: {'; '.join(problems)}" if problems else "",
-        state,
+        deep(final),
+        final,
         given,
         finished=bool(outer) and not end,
         error=_error(outer, found),
@@ -183,7 +197,7 @@ def _strange(found: Gathered, contents: Contents) -> list[str]:
     said: list[str] = []
     if found.lacking:
         said.append(
-            f"it was written by another version of the graph: {_some(list(found.lacking))} ran and is not in this one; "
+            f"it was written by another version of the graph: {_some(list(found.lacking))} ran, which this one has not; "
             "the steps are read, their rules are not known"
         )
     if found.unnamed:
@@ -215,7 +229,7 @@ def _end(outer: Sequence[CheckpointTuple], found: Gathered) -> str:
     done = {run.role for run in last if not run.error}
     failed = {run.role for run in last if run.error}
     due = [channel.removeprefix("branch:to:") for channel in stored if channel.startswith("branch:to:")]
-    due += [getattr(send, "node", "?") for send in stored.get(SENDS) or ()]
+    due += [getattr(send, "node", "?") for send in sends_of(newest.checkpoint)]
     left = [node for node in due if node not in done | failed]
     if failed:
         return f"its last run ended with an error in {_some(sorted(failed))}"
@@ -228,7 +242,7 @@ def _error(outer: Sequence[CheckpointTuple], found: Gathered) -> str:
     return next((run.error for run in last if run.error and run.error != WAITS), "")
 
 
-def _state(graph: Any, outer: Sequence[CheckpointTuple]) -> Any:
+def _final(graph: Any, outer: Sequence[CheckpointTuple]) -> Any:
     if not outer:
         return None
     level = Level("", graph, outer)
@@ -238,8 +252,8 @@ def _state(graph: Any, outer: Sequence[CheckpointTuple]) -> Any:
         values = copied.get_state(thread_config(outer[-1].config["configurable"]["thread_id"])).values
     asked = graph.output_channels if graph is not None else list(values)
     if isinstance(asked, str):
-        return deep(outer[-1].checkpoint["channel_values"].get(asked))
-    return deep({channel: values[channel] for channel in asked if channel in values})
+        return outer[-1].checkpoint["channel_values"].get(asked)
+    return {channel: values[channel] for channel in asked if channel in values}
 
 
 def _input(outer: Sequence[CheckpointTuple]) -> Any:

@@ -69,7 +69,7 @@ def open_saver(where: str | Path, *, revive: bool = False) -> Iterator[BaseCheck
     Args:
         where: `sqlite:///FILE`, the path of a SQLite file, or `postgresql://...`.
         revive: False: types that LangGraph does not know as safe come as plain data, nothing of the application is
-            imported for them. True: as in the application itself, which forks need.
+            imported for them. True: as in the application itself, which forks and evaluators need.
 
     Raises:
         UserMistake: no such file or database, no checkpoints in it, or an address of another kind.

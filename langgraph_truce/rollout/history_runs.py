@@ -135,7 +135,7 @@ def _run(
         place=(*parents, (task.name, task.id)),
         step=saved.metadata.get("step", -1) + 1,
         path=path_text(task.path[:3]),
-        call=place_of(level.namespace)[1],
+        call=0 if task.called else place_of(level.namespace)[1],
         input=given,
         writes=grouped(task.writes, contents),
         goto=_jumps(level.graph, task.name, task.writes),

@@ -20,7 +20,7 @@ from langgraph.channels import (
     NamedBarrierValue,
     UntrackedValue,
 )
-from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.base import Checkpoint, CheckpointTuple
 from langgraph.errors import EmptyChannelError
 from langgraph.types import Send
 from xxhash import xxh3_128_hexdigest
@@ -173,7 +173,7 @@ class Level:
         self, saved: CheckpointTuple, hashed: Callable[..., str]
     ) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
         """(task id, node, path) of every task that may have run at a checkpoint."""
-        for n, send in enumerate(saved.checkpoint["channel_values"].get(SENDS) or ()):
+        for n, send in enumerate(sends_of(saved.checkpoint)):
             if isinstance(send, Send):
                 yield hashed(send.node, PUSH, str(n)), send.node, (PUSH, n, False)
         for name, triggers in self.triggers.items():
@@ -223,6 +223,12 @@ class Level:
             known = self.graph.nodes.get(node) if self.graph is not None else None
             self._functions[node] = functions_of(known) if known is not None else ()
         return self._functions[node]
+
+
+def sends_of(checkpoint: Checkpoint) -> Sequence[Any]:
+    """The `Send`s that wait at a checkpoint; none where their bytes cannot be read."""
+    stored = checkpoint["channel_values"].get(SENDS)
+    return stored if isinstance(stored, list | tuple) else ()
 
 
 def _ran(task: str, name: str, path: tuple[Any, ...], writes: Sequence[tuple[str, Any]]) -> Ran:

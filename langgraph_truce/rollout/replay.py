@@ -25,6 +25,7 @@ from langgraph_truce.rollout.tap import LiveSerializer
 from langgraph_truce.rollout.tools import KEY, check_tools, guard_for, guarding
 from langgraph_truce.seams import Change
 from langgraph_truce.system import ToolReplay
+from langgraph_truce.threads import home_loop
 from langgraph_truce.trajectory.continued import continued
 from langgraph_truce.trajectory.downstream import downstream, first_touched
 from langgraph_truce.trajectory.step import Step, Trajectory
@@ -117,14 +118,20 @@ def replay(
 ) -> Recorded | None:
     """As `areplay`, outside of async code; it also works where an event loop runs, on a loop of its own.
 
-    An async saver belongs to the loop that it was opened on: use `areplay` there.
+    Raises:
+        UserMistake: an async saver or store is used where its own event loop waits: use `areplay` there.
     """
+    store = graph.store if options.store is None else options.store
+    home = home_loop("areplay", saver, options.target, store)
     box: list[Recorded | BaseException | None] = []
 
     def work() -> None:
         running = areplay(graph, saver, thread_id, change, rollout=rollout, config=config, options=options)
         try:
-            box.append(asyncio.run(running))
+            if home is None:
+                box.append(asyncio.run(running))
+            else:
+                box.append(asyncio.run_coroutine_threadsafe(running, home).result())
         except BaseException as raised:  # noqa: BLE001 (handed to the caller's thread, whatever it is)
             box.append(raised)
 

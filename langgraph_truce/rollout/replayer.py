@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -17,7 +18,7 @@ from langgraph_truce.rollout.keep import unpack
 from langgraph_truce.rollout.locate import Located, alocate
 from langgraph_truce.rollout.record import Recorded
 from langgraph_truce.rollout.replay import ReplayOptions, areplay
-from langgraph_truce.rollout.run import Rules, Runner
+from langgraph_truce.rollout.run import RECURSION_LIMIT, Rules, Runner
 from langgraph_truce.rules import RuleBook
 from langgraph_truce.rules.rule import content_hash
 from langgraph_truce.seams import Change, Rollout
@@ -28,8 +29,12 @@ Touches = Callable[[Step], bool]
 
 REPLAYS = 1_000_000
 """A replay tells its nodes the replicate number (rollout's + 1) * REPLAYS + its own: apart from those of all rollouts."""
+AROUND = 25
+"""Supersteps that a replay may take more than the recorded run: a replaced message may send a supervisor round for ever."""
 OPEN = 256
-"""Rollouts whose checkpoints are kept unpacked."""
+"""Rollouts whose checkpoints are kept unpacked, at most."""
+OPEN_BYTES = 200_000_000
+"""Bytes of their values, at most; those of one rollout may be more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,13 @@ class _Source:
 
     saver: InMemorySaver
     located: Located
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values of its channels and writes."""
+        values = sum(len(data) for _, data in self.saver.blobs.values())
+        writes = (data for task in self.saver.writes.values() for _, _, (_, data), _ in task.values())
+        return values + sum(map(len, writes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,8 @@ class Replayer:
 
     runner: Runner
     _sources: OrderedDict[str, asyncio.Task[_Source]] = field(default_factory=OrderedDict)
-    _turns: dict[tuple[str, int], asyncio.Lock] = field(default_factory=dict)
+    _turns: WeakValueDictionary[tuple[str, int], asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """A lock lives as long as somebody holds it or waits for it."""
 
     async def replay(
         self,
@@ -88,15 +101,16 @@ class Replayer:
         """
         self.runner.system.in_process("a replay")
         job = _Job(rollout, change, touches, replicate, purpose)
-        async with self._turns.setdefault((rollout.id, replicate), asyncio.Lock()):
+        turn = self._turns.setdefault((rollout.id, replicate), asyncio.Lock())
+        async with turn:
             known = await self.runner.store.read_rollout(job.name)
             return known if known is not None else await self._fresh(job)
 
     async def _fresh(self, job: _Job) -> Rollout:
         """Run it, and keep what counts."""
         runner = self.runner
-        source = await self._source(job.rollout)
         async with runner.under(job.change.book or runner.books[job.rollout.version]) as rules, runner.slot:
+            source = await self._source(job.rollout)  # with a slot: replays that wait hold no checkpoints
             try:
                 done = await self._tried(job, source, rules)
             except _Untouched:
@@ -118,6 +132,9 @@ class Replayer:
             run=runner.options(task),
         )
         scope = (*runner.scope(task, job.rollout.replicate), f"replay {job.replicate}")
+        config = runner.config(context, scope, job.purpose)
+        taken = max((step.superstep for step in job.rollout.trajectory.steps), default=0)
+        config["recursion_limit"] = min(RECURSION_LIMIT, taken + AROUND)
 
         async def once() -> Recorded:
             recorded = await areplay(
@@ -126,7 +143,7 @@ class Replayer:
                 job.rollout.id,
                 job.change,
                 rollout=job.name,
-                config=runner.config(context, scope, job.purpose),
+                config=config,
                 options=options,
             )
             if recorded is None:
@@ -140,10 +157,19 @@ class Replayer:
         if (loading := self._sources.get(rollout.id)) is None:
             loading = asyncio.ensure_future(self._load(rollout))
             self._sources[rollout.id] = loading
-            while len(self._sources) > OPEN:
-                self._sources.popitem(last=False)
         self._sources.move_to_end(rollout.id)
-        return await asyncio.shield(loading)
+        source = await asyncio.shield(loading)
+        self._forget()
+        return source
+
+    def _forget(self) -> None:
+        """Keep the last ones used, within the limits."""
+        loaded = [t.result() for t in self._sources.values() if _loaded(t)]
+        held = sum(source.size for source in loaded)
+        while len(self._sources) > 1 and (len(self._sources) > OPEN or held > OPEN_BYTES):
+            _, oldest = self._sources.popitem(last=False)
+            if _loaded(oldest):
+                held -= oldest.result().size
 
     async def _load(self, rollout: Rollout) -> _Source:
         packed = None if self.runner.keep is None else await self.runner.keep.read_checkpoints(rollout.id)
@@ -156,6 +182,10 @@ class Replayer:
         graph: Any = self.runner.system.graph
         located = await alocate(graph, saver, rollout.id, self.runner.system.aggregator, rollout.trajectory)
         return _Source(saver, located)
+
+
+def _loaded(loading: asyncio.Task[_Source]) -> bool:
+    return loading.done() and not loading.cancelled() and loading.exception() is None
 
 
 class _Untouched(Exception):

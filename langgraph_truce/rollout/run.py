@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langgraph_truce.bind import RunContext, published
 from langgraph_truce.bind.intercept import candidate, intercepting
+from langgraph_truce.errors import SystemMismatch, TruceError
 from langgraph_truce.evaluate import Evaluate
 from langgraph_truce.model import Journal, JournalCallback
 from langgraph_truce.rollout.failure import first, infrastructure, sentence
@@ -186,7 +187,7 @@ class Runner:
         scope = self.scope(task, context.replicate)
         return await record(
             self.system.graph,
-            self.system.graph_input(task),
+            _own("inputs", self.system.graph_input, task, task),
             rollout=context.rollout,
             config=self.config(context, scope, purpose),
             saver=saver,
@@ -209,13 +210,26 @@ class Runner:
 
     def options(self, task: Task) -> RunOptions:
         """Time limit, context and answers of a run on `task`."""
-        given = None if self.system.context is None else self.system.context(task.inputs)
+        context = self.system.context
+        given = None if context is None else _own("context", context, task.inputs, task)
         return RunOptions(self.system.timeout, given, self.system.interrupts)
 
     async def _outcome(self, task: Task, recorded: Recorded) -> Outcome:
         if recorded.error is not None:
             said = sentence(recorded.error)
             return Outcome(None, 0.0, feedback=f"The run ended with an error: {said}", error=said)
-        answer = self.system.answer(recorded.state)
+        answer = _own("outputs", self.system.answer, recorded.state, task)
         outcome = await self.evaluate(task, answer, trajectory=recorded.trajectory)
         return replace(outcome, result=deep(outcome.result))
+
+
+def _own(name: str, function: Callable[[Any], Any], value: Any, task: Task) -> Any:
+    """What a function of the user's System gives, as an evaluator: one that raises is to be mended, not scored."""
+    try:
+        return function(value)
+    except TruceError:
+        raise
+    except Exception as wrong:
+        raise SystemMismatch(
+            f"System({name}=...) raised {type(wrong).__name__} on task {task.id!r}: {wrong}; mend the function"
+        ) from wrong

@@ -1,11 +1,13 @@
 """Tools in replays (contract 11): each is called again, answered from the recorded run, or refused before it runs.
 
 Calls are seen at `BaseTool.run` and `arun`, where every LangChain tool passes: those of a `ToolNode`, of an agent, and
-`tool.invoke(...)` in a node. A plain Python function that a node calls itself cannot be seen.
+`tool.invoke(...)` in a node. A plain Python function that a node calls itself cannot be seen, nor whose call it is that a
+node makes from a thread of its own.
 """
 
 from __future__ import annotations
 
+import builtins
 import json
 import threading
 import uuid
@@ -17,7 +19,7 @@ from typing import Any
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool, ToolException
 from typing_extensions import override
 
@@ -147,7 +149,7 @@ class _Recorded(BaseTool):
     @override
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         if self.answer["error"]:
-            raise ToolException(self.answer["error"])
+            raise _raised(self.answer["error"])
         output = self.answer["output"]
         if not (isinstance(output, Mapping) and output.get("role") == "tool"):
             return output
@@ -159,6 +161,19 @@ class _Recorded(BaseTool):
     @override
     async def _arun(self, *args: Any, **kwargs: Any) -> Any:
         return self._run()
+
+
+_BUILT = (UnicodeError, BaseExceptionGroup)
+"""Errors that are not made of a message alone."""
+
+
+def _raised(said: str) -> Exception:
+    """A recorded `Type: message` as an exception of that type where it is one of Python's own."""
+    name, _, words = said.partition(": ")
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, _BUILT):
+        return kind(words)
+    return ToolException(words if name == ToolException.__name__ else said)
 
 
 # Where calls are seen --------------------------------------------------------------------------------------------
@@ -187,7 +202,10 @@ def guarding(guard: Guard) -> Iterator[None]:
 
 
 def _guard(config: RunnableConfig | None) -> Guard | None:
-    return _guards.get(ensure_config(config).get("configurable", {}).get(KEY, ""))
+    for place in (config, var_child_runnable_config.get()):  # a `configurable` of the call hides the node's
+        if place and (guard := _guards.get(place.get("configurable", {}).get(KEY, ""))):
+            return guard
+    return None
 
 
 def _watched(run: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -24,34 +24,68 @@ def continued(
         changed: The steps that the replay is about, of `source`.
         again: Ids of the steps of `source` that run again.
     """
+    places = _Places(source, changed, again)
+    above = owners(replayed)
+    renamed: dict[str, Step] = {}
     steps = _from_fork(replayed, source, changed)
-    near = set(beside(source, changed))
-    above = owners(source)
-    first: dict[str, int] = {}
-    last: dict[str, int] = defaultdict(int)
-    for step in source.steps:
-        last[step.role] = max(last[step.role], step.visit)
-        # functions and error handlers are stored with their caller
-        handler = step.role.rpartition("/")[2].startswith("__error_handler__")
-        if above[step.id] in near and (is_function(step) or handler):
-            near.add(step.id)
-        if step.id in near or step.id in again:
-            first.setdefault(step.role, step.visit)
-    numbers: dict[str, dict[int, int]] = defaultdict(dict)
-    renamed: list[Step] = []
-    for step in steps:
-        seen = numbers[step.role]
-        visit = seen.setdefault(step.visit, first.get(step.role, last[step.role] + 1) + len(seen))
-        index = step.index + (_missing(step, visit, replayed, source) if is_function(step) else 0)
-        renamed.append(replace(step, id=f"{step.role}#{visit}.{index}", visit=visit, index=index))
-    return replace(replayed, steps=_rounds(renamed, source))
+    calls = Counter((above[step.id], step.role, step.visit) for step in steps if is_function(step))
+    for step in steps:  # owners come first
+        owner = renamed[above[step.id]].id if above[step.id] in renamed else above[step.id]
+        visit, index = places.take(step, owner, calls[above[step.id], step.role, step.visit])
+        renamed[step.id] = replace(step, id=f"{step.role}#{visit}.{index}", visit=visit, index=index)
+    return replace(replayed, steps=_rounds(list(renamed.values()), source))
 
 
-def _missing(step: Step, visit: int, replayed: Trajectory, source: Trajectory) -> int:
-    """Calls of the function in this visit that the replay does not hold: those before, that kept what they gave."""
-    before = sum(s.role == step.role and s.visit == visit for s in source.steps)
-    now = sum(s.role == step.role and s.visit == step.visit for s in replayed.steps)
-    return max(before - now, 0)
+class _Places:
+    """The places of `source` from the fork on, handed out to the steps of a replay in order."""
+
+    def __init__(self, source: Trajectory, changed: Sequence[str], again: Collection[str]) -> None:
+        near = set(beside(source, changed))
+        above = owners(source)
+        self._last: dict[str, int] = defaultdict(int)
+        self._indexes: dict[tuple[str, str], dict[int, list[int]]] = defaultdict(dict)
+        """(owner, role) -> visit -> the indexes there; the interior of one step of a fan-out has its own."""
+        for step in source.steps:
+            self._last[step.role] = max(self._last[step.role], step.visit)
+            # functions and error handlers are stored with their caller
+            handler = step.role.rpartition("/")[2].startswith("__error_handler__")
+            if above[step.id] in near and (is_function(step) or handler):
+                near.add(step.id)
+            visits = self._indexes[above[step.id], step.role]
+            if visits or step.id in near or step.id in again:
+                visits.setdefault(step.visit, []).append(step.index)
+        self._next: dict[tuple[str, int], int] = defaultdict(int)
+        """(role, visit) -> the index after the last one there."""
+        for step in source.steps:
+            place = step.role, step.visit
+            self._next[place] = max(self._next[place], step.index + 1)
+        self._visits: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
+        self._more: dict[str, dict[int, int]] = defaultdict(dict)
+        self._taken: Counter[tuple[str, str, int]] = Counter()
+
+    def take(self, step: Step, owner: str, calls: int) -> tuple[int, int]:
+        """Visit and index of a replayed step inside `owner`.
+
+        `calls` are those of its function there, else 0: a function that runs again follows those that keep what they gave.
+        """
+        there = self._indexes[owner, step.role]
+        visits = self._visits[owner, step.role]
+        if step.visit not in visits:
+            known = list(there)[len(visits) :]
+            more = self._more[step.role]
+            visits[step.visit] = (
+                known[0] if known else more.setdefault(step.visit, self._last[step.role] + 1 + len(more))
+            )
+        visit = visits[step.visit]
+        indexes = there.get(visit, [])
+        place = (owner, step.role, visit)
+        n = self._taken[place] + (max(len(indexes) - calls, 0) if calls else 0)
+        self._taken[place] += 1
+        if n < len(indexes):
+            return visit, indexes[n]
+        index = self._next[step.role, visit]
+        self._next[step.role, visit] += 1
+        return visit, index
 
 
 def _step(trajectory: Trajectory, step_id: str) -> Step:
@@ -66,6 +100,7 @@ def _from_fork(replayed: Trajectory, source: Trajectory, changed: Sequence[str])
     above = owners(replayed)
     by_id = {step.id: step for step in replayed.steps}
     gone: set[str] = set()
+    reached: set[int] = set()  # levels at the fork: a node that calls a graph again begins to count anew
     for step in replayed.steps:
         owner = above[step.id]
         depth = len(line(step.id, above)) - 1
@@ -74,9 +109,11 @@ def _from_fork(replayed: Trajectory, source: Trajectory, changed: Sequence[str])
             and (by_id[owner].role, by_id[owner].superstep)
             == (chain[depth - 1].role, chain[depth - 1].superstep)
         )
-        earlier = depth < len(chain) and step.superstep < chain[depth].superstep
+        earlier = depth < len(chain) and depth not in reached and step.superstep < chain[depth].superstep
         if owner in gone or (way and earlier and not is_function(step)):
             gone.add(step.id)
+        elif way and not is_function(step):
+            reached.add(depth)
     return [step for step in replayed.steps if step.id not in gone]
 
 

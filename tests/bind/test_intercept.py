@@ -261,7 +261,7 @@ async def test_an_emptied_prompt_is_sent_empty() -> None:
     assert (system.type, system.content, system.id) == ("system", "", "s1")
 
 
-async def test_instructions_in_the_first_human_message() -> None:
+async def test_instructions_in_the_first_or_the_last_human_message() -> None:
     prompts = Prompts((Slot("solver", "Solve {q} briefly.", ("q",), message="human"),))
     book = edit(prompts, "briefly", "fully")
     history = [HumanMessage("Solve 1 briefly."), AIMessage("1"), HumanMessage("Solve 2 briefly.")]
@@ -274,8 +274,12 @@ async def test_instructions_in_the_first_human_message() -> None:
         prompts, book, ChatPromptTemplate.from_template("{a}").invoke({"a": "Solve 4 briefly."})
     )
     assert value.text == "Solve 4 fully."
-    (late, _), found = await ask(prompts, book, [HumanMessage("Hello"), HumanMessage("Solve 5 briefly.")])
-    assert (late.text, found.missed) == ("Hello", {"solver": 1})
+    talk = [HumanMessage("Hello"), HumanMessage("Solve 4 briefly."), HumanMessage("Solve 5 briefly.")]
+    said, found = await ask(prompts, book, talk)
+    assert [m.text for m in said] == ["Hello", "Solve 4 briefly.", "Solve 5 fully."]
+    assert (found.matched, found.missed) == (1, {})
+    said, found = await ask(prompts, book, [*talk, AIMessage("5")])
+    assert ([m.text for m in said], found.missed) == ([*(m.text for m in talk), "5"], {"solver": 1})
     (system,), found = await ask(prompts, book, [SystemMessage("Solve 6 briefly.")])
     assert (system.text, found.missed) == ("Solve 6 briefly.", {"solver": 1})
 

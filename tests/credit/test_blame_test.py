@@ -128,6 +128,10 @@ async def test_what_cannot_be_tested_stands_and_is_recorded(debate: Any) -> None
 
     assert credits_ == tuple(given)
     assert memory["untested_count"] == 2
+    assert memory["untested_why"] == {
+        "ann: tool 'pay' is not declared": 1,
+        "dan: its role contributed nothing it could mean": 1,
+    }
     assert {r["role"] for r in memory["untested"]} == {"ann", "dan"}
     assert memory["unsupported_count"] == 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from langgraph_truce.credit.contributions import contributions, worst
 from langgraph_truce.testing.batches import make_book, make_rollout, make_rules
 from langgraph_truce.trajectory.step import Step, Trajectory
@@ -15,7 +17,17 @@ def history(*rows: ROW) -> Trajectory:
     return Trajectory(
         "t.0",
         tuple(
-            Step(f"{role}#{visit}.{index}", role, at, visit, index, round_, None, calls=call if calls else ())
+            Step(
+                f"{role}#{visit}.{index}",
+                role,
+                at,
+                visit,
+                index,
+                round_,
+                None,
+                writes={"x": ""},
+                calls=call if calls else (),
+            )
             for role, at, visit, index, round_, calls in rows
         ),
         {},
@@ -41,6 +53,13 @@ def test_nodes_without_rules_and_model_calls_contribute_nothing() -> None:
     trail = history(("load", 1, 1, 0, 1, False), ("solve", 2, 1, 0, 1, True))
 
     assert [c.role for c in contributions(trail, make_book(make_rules("judge")))] == ["solve"]
+
+
+def test_a_visit_in_which_a_node_did_nothing_is_no_contribution() -> None:
+    trail = history(("trim", 1, 1, 0, 1, False), ("trim", 3, 2, 0, 1, False))
+    idle = replace(trail, steps=(replace(trail.steps[0], writes={}), trail.steps[1]))
+
+    assert [c.steps for c in contributions(idle, make_book(make_rules("trim")))] == [("trim#2.0",)]
 
 
 def test_an_agent_contributes_where_its_rules_stand_and_its_interior_does_not() -> None:

@@ -212,6 +212,7 @@ async def test_a_refused_replay_is_recorded_and_the_others_go_on(debate: Any) ->
     credits_, memory = await counterfactual_credit()(make_batch(BOOK, [debate()]), {}, FakeLab(replay=play))
 
     assert memory["refused_count"] == 1
+    assert memory["refused_why"] == {"ann: tool 'pay' is not declared": 1}
     assert memory["refused"][0]["role"] == "ann"
     assert "pay" in memory["refused"][0]["why"]
     assert len(credits_) == 12

@@ -200,3 +200,15 @@ async def test_talk_that_every_run_has_does_not_hide_the_wrong_value(debate: Any
 
     assert values[1] < -0.5
     assert min(values, key=lambda r: values[r]) == 1
+
+
+def test_of_a_message_only_what_it_says_is_a_word() -> None:
+    message = {
+        "role": "assistant",
+        "name": "writer",
+        "id": "call_0390",
+        "content": "The price is 45",
+        "tool_calls": [{"name": "look_up", "args": {"article": "lamp"}, "id": "call_17"}],
+    }
+
+    assert words_of([message]) == ["the", "price", "is", "45", "lamp"]

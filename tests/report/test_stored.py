@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 
 from langgraph_truce.credit import answer_credit, outcome_only, verbal_credit
 from langgraph_truce.errors import UserMistake
+from langgraph_truce.evaluate import as_evaluator
 from langgraph_truce.report import credit_threads, render_credit
 from langgraph_truce.rollout.history import Thread
 from langgraph_truce.seams import Batch, Credit, Lab, Memory
@@ -92,8 +95,10 @@ def test_json_and_text_hold_the_same_figures() -> None:
 
 
 def test_what_is_not_known_is_said() -> None:
-    old = make_trajectory("a", SAID)
-    object.__setattr__(old, "prompts_known", False)
+    recorded = replace(make_trajectory("a", SAID), prompts_known=False)
+    remote = credit_threads([Thread("a", recorded)], outcome_only(), scored(a=0.0), rules=BOOK)
+    assert remote.unknown[0].startswith("prompts: the server that ran the graph does not tell them")
+    old = replace(recorded, steps=tuple(replace(s, calls=()) for s in recorded.steps))
     report = credit_threads([Thread("a", old)], outcome_only(), scored(a=0.0), rules=BOOK)
     said = "\n".join(report.unknown)
     assert "prompts, token usage and latency" in said
@@ -132,6 +137,76 @@ def test_an_evaluator_scores_final_states_with_references() -> None:
     (waits,) = (p for p in report.problems if "waits" in p)
     assert waits.startswith("thread 'waits': it waits for a person; it is not at its end")
     assert any("'odd': its state could not be scored" in p for p in report.problems)
+
+
+def test_an_evaluator_sees_what_the_graph_gives_and_may_score_progress() -> None:
+    seen: list[Any] = []
+
+    def exact(outputs: Any) -> float:
+        seen.append(outputs)
+        if outputs == "boom":
+            raise RuntimeError("the judge is down")
+        return 0.0
+
+    def progress(state: Any) -> float:
+        return 0.25 if state else 0.0
+
+    judge = Judge()
+    threads = [thread("a", final=AIMessage("forty-one")), thread("b", final="boom")]
+    scored_by = as_evaluator(exact, progress=progress)
+    report = credit_threads(threads, judge, scored_by, rules=BOOK)
+    assert AIMessage("forty-one") in seen
+    assert judge.batch is not None
+    (rollout,) = judge.batch.rollouts
+    assert rollout.outcome.progress == {"1": 0.25, "2": 0.25}
+    assert rollout.outcome.result == {"role": "assistant", "content": "forty-one"}
+    (said,) = report.problems
+    assert "thread 'b': its state could not be scored" in said
+    assert "the judge is down" in said
+
+
+def test_what_no_replay_could_value_is_said_once_for_each_reason() -> None:
+    why = "the replay calls the tool 'pay', which is not declared"
+    rows = [{"rollout": f"t{n}", "role": "solver", "why": why} for n in range(3)]
+
+    async def judge(batch: Batch, memory: Memory, lab: Lab) -> tuple[tuple[Credit, ...], Memory]:
+        return (), {**memory, "refused": [*rows, {"role": "critic", "why": why}], "refused_count": 9}
+
+    report = credit_threads([thread("a")], judge, scored(a=0.0), rules=BOOK)
+    assert report.problems == (
+        f"solver: no credit (3 contributions), {why}",
+        f"critic: no credit (1 contribution), {why}",
+        "and 5 more contributions that no replay could value",
+    )
+
+
+def test_no_credit_at_all_is_said_and_not_blamed_on_the_source() -> None:
+    report = credit_threads([thread("a")], answer_credit(), scored(a=0.0), rules=BOOK)
+    (said,) = report.unknown
+    assert said.startswith("credit: answer_credit gave none on these threads; no role wrote a field")
+    solved = credit_threads([thread("a")], Judge(), scored(a=1.0), rules=BOOK)
+    assert solved.unknown == (
+        "credit: Judge gave none on these threads; each of them reached the full score",
+    )
+
+
+def test_scores_of_other_threads_and_rules_of_another_system_are_said() -> None:
+    foreign = make_book(make_rules("porter", "Carry."))
+    report = credit_threads([thread("a")], outcome_only(), scored(a=0.0, x=1.0, y=0.5), rules=foreign)
+    assert report.problems == (
+        "scores are given for threads that were not read: 'x', 'y'",
+        "the rules are of another system: they are for 'porter', and 'solver', 'critic' ran",
+    )
+
+
+def test_long_role_paths_leave_room_for_what_was_said() -> None:
+    role = "supervisor/tools/researcher/a_very_long_name_of_a_node/compress"
+    trajectory = make_trajectory("a", [(role, 1, "words " * 20)])
+    judge = Judge(blame("a", role, 1, -1.0, trajectory.steps[0].id))
+    text = render_credit(credit_threads([Thread("a", trajectory)], judge, scored(a=0.0)))
+    assert f"{role}  -1.00  1 credit, 1 thread\n" in text
+    assert max(len(line.strip()) for line in text.splitlines()) > 90
+    assert len(text.splitlines()) < 25
 
 
 def test_threads_without_score_or_twice_or_unreadable_are_left_out_and_named() -> None:

@@ -73,6 +73,7 @@ class Run:
         }
     )
     folder: Path = Path("runs/monday")
+    refused: dict[str, int] = field(default_factory=lambda: {"writer: it wrote no words": 4})
     missed: dict[str, int] = field(default_factory=lambda: {"writer": 3, "": 2})
 
 
@@ -103,6 +104,7 @@ def test_every_figure_stands_in_the_report() -> None:
         "-0.50",
         "3 model calls from writer",
         "2 model calls from raw threads",
+        "4 contributions could not be replayed: writer: it wrote no words.",
         "100,000",
         "runs/monday",
     ):

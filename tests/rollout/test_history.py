@@ -14,6 +14,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.pregel.remote import RemoteGraph
 from langgraph.types import Command, interrupt
 
 from langgraph_truce.errors import UserMistake
@@ -95,6 +96,15 @@ def test_all_threads_of_a_saver_newest_first(db: Path) -> None:
         assert thread.state["round"] == 2
         assert thread.state["messages"][-1] == {"role": "assistant", "content": "try 1", "name": "solver"}
         assert thread.input["question"] == f"{name}?"
+        assert isinstance(thread.final["messages"][-1], AIMessage)  # as the graph gives it, for evaluators
+
+
+def test_a_graph_on_a_server_is_refused(db: Path) -> None:
+    remote = RemoteGraph("shop", url="http://127.0.0.1:1")
+    with open_saver(db) as saver, pytest.raises(UserMistake, match="'shop' is a RemoteGraph"):
+        list(read_history(remote, saver))
+    assert remote.sync_client is not None
+    remote.sync_client.close()
 
 
 def test_a_database_is_only_read(db: Path) -> None:

@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import NodeError
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, Send, interrupt
 
 from langgraph_truce.rollout.history import aread_history, read_history
 from langgraph_truce.rollout.record import record
@@ -147,3 +147,22 @@ def test_error_handlers_are_steps() -> None:
     assert [writes for role, _, writes in said if role != "fails"] == [[["repaired fails"]]]
     assert thread.finished
     assert thread.problem == ""
+
+
+def test_sends_whose_bytes_are_broken_cost_their_own_tasks_alone() -> None:
+    builder = StateGraph(State)
+    builder.add_node("split", lambda s: {"round": 1})
+    builder.add_node("part", lambda s: {"notes": ["part"]})
+    builder.add_edge(START, "split")
+    builder.add_conditional_edges("split", lambda s: [Send("part", {"question": "a"})], ["part"])
+    saver = InMemorySaver()
+    compiled = builder.compile(checkpointer=saver)
+    compiled.invoke({"question": "q"}, {"configurable": {"thread_id": "t"}}, durability="sync")
+    held = [place for place in saver.blobs if place[2] == "__pregel_tasks"]
+    saver.blobs.update(dict.fromkeys(held, ("msgpack", b"\xc1")))
+    (thread,) = read_history(compiled, saver)
+    assert thread.trajectory is not None
+    assert [s.id for s in thread.trajectory.steps] == ["split#1.0"]
+    assert "stored values cannot be read" in thread.problem
+    assert "1 tasks left results whose node is not stored" in thread.problem
+    assert "Undecoded" not in thread.problem

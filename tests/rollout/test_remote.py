@@ -18,7 +18,9 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.pregel.remote import RemoteException, RemoteGraph
 from langgraph_sdk import get_client
+from typer.testing import CliRunner
 
+from langgraph_truce.cli import app
 from langgraph_truce.errors import SystemMismatch, UserMistake
 from langgraph_truce.rollout.failure import infrastructure
 from langgraph_truce.rollout.interrupts import RunOptions, Unanswered
@@ -255,3 +257,46 @@ def test_a_system_knows_the_nodes_of_its_server_and_refuses_to_optimize(address:
     )
     with wrong, remote(address, "wrok"):
         raise AssertionError("it was made")
+
+
+def test_the_command_line_evaluates_it_credits_what_ran_and_refuses_to_optimize(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    made = f"from langgraph.pregel.remote import RemoteGraph\ngraph = RemoteGraph('agent', url={address!r})\n"
+    Path("far.py").write_text(f"{made}\ndef bad(outputs):\n    return 0.0 if outputs['messages'] else 1.0\n")
+    for split in ("train", "validation", "test"):
+        rows = [{"inputs": {"messages": [["user", f"{split} {n}"]]}} for n in range(6)]
+        Path(f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def command(*arguments: str) -> Any:
+        return CliRunner().invoke(app, list(arguments))
+
+    splits = [text for split in ("train", "validation", "test") for text in (f"--{split}", f"{split}.jsonl")]
+    refused = command(
+        "optimize", "far.py:graph", *splits, "--evaluator", "far.py:bad", "--method", "offline", "--run", "r"
+    )
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "optimize needs the graph in this process" in refused.stderr
+    assert not Path("r").exists()
+    done = command(
+        "evaluate", "far.py:graph", "--tasks", "test.jsonl", "--evaluator", "far.py:bad", "--run", "e"
+    )
+    assert "score 0.000" in done.stdout, done.output
+    judged = command(
+        *(
+            "credit",
+            "--jsonl",
+            "e/trajectories.jsonl",
+            "--scores",
+            "e/outcomes.jsonl",
+            "--credit",
+            "outcome_only",
+            "--json",
+        )
+    )
+    report = json.loads(judged.stdout)
+    sys.modules.pop("far").graph.sync_client.close()
+    assert report["threads"] == 6
+    assert report["unknown"][0].startswith("prompts: the server that ran the graph does not tell them")

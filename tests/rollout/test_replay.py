@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
-from langgraph_truce.errors import ReplayRefused, UnknownNameError
+from langgraph_truce.errors import ReplayRefused, UnknownNameError, UserMistake
 from langgraph_truce.rollout.locate import alocate, locate
 from langgraph_truce.rollout.record import Recorded, record
 from langgraph_truce.rollout.replay import ReplayOptions, areplay, replay
@@ -245,6 +247,17 @@ def test_sync_code_replays_too() -> None:
     )
     assert changed is not None
     assert changed.state["notes"][1] == "(nothing)"  # without recorded replies every string is a word
+
+
+async def test_sync_code_does_not_wait_for_the_loop_that_it_stops(tmp_path: Path) -> None:
+    graph, change = KINDS["debate"].build(), Change(("zoe#1.0",))
+    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "a.db")) as saver:
+        done = await record(graph, {"question": "?", "notes": []}, rollout="t", saver=saver)
+        with pytest.raises(UserMistake, match=r"AsyncSqliteSaver lives on .* `await areplay\(\.\.\.\)`"):
+            replay(graph, saver, "t", change, rollout="f")
+        again = await asyncio.to_thread(replay, graph, saver, "t", change, rollout="f")
+        assert again is not None
+        assert again.state == done.state
 
 
 async def test_a_store_is_read_and_never_written() -> None:

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypedDict
 
 import pytest
+from langgraph.graph import END, START, StateGraph
 
 from langgraph_truce.errors import ReplayRefused
 from langgraph_truce.evaluate import as_evaluator
@@ -15,22 +17,33 @@ from langgraph_truce.model import Journal, Meter, open_store
 from langgraph_truce.optimizer.lab import RunLab
 from langgraph_truce.optimizer.records import Records
 from langgraph_truce.rollout.run import Runner
+from langgraph_truce.rules import RuleBook, parse
 from langgraph_truce.seams import Change, Rollout
-from langgraph_truce.testing import PlantedDebate
+from langgraph_truce.system import System
+from langgraph_truce.testing import PlantedDebate, ScriptedModel
 from langgraph_truce.trajectory.downstream import calls
 
 WORLD = PlantedDebate(7)
+
+
+class Said(TypedDict, total=False):
+    plan: str
+    said: str
+
+
 SILENCE = "I have nothing to add."
 
 
 @asynccontextmanager
-async def opened(folder: Path, *, keep: bool = True) -> AsyncIterator[tuple[RunLab, Meter]]:
+async def opened(
+    folder: Path, *, keep: bool = True, system: System = WORLD.system
+) -> AsyncIterator[tuple[RunLab, Meter]]:
     with open_store(folder / "records.sqlite") as store, Journal.open(folder / "journal.sqlite") as journal:
         records = await Records(store).open()
         try:
             with journal.installed():
                 score = as_evaluator(WORLD.score)
-                runner = Runner(WORLD.system, score, journal, records, keep=records if keep else None)
+                runner = Runner(system, score, journal, records, keep=records if keep else None)
                 yield RunLab(runner, {}, journal, 0), journal.meter
         finally:
             records.close()
@@ -138,6 +151,45 @@ async def test_a_new_book_goes_on_from_the_first_step_it_touches(tmp_path: Path)
         before = paid(meter)
         assert await lab.replay(rollout, Change(book=WORLD.rules)) == rollout
         assert paid(meter) == before
+
+
+async def test_a_replay_that_goes_round_for_ever_ends_soon(tmp_path: Path) -> None:
+    model = ScriptedModel(replies=lambda messages: "go on" if messages[-1].text == SILENCE else "done")
+
+    async def plan(state: Said) -> dict[str, Any]:
+        return {"plan": (await model.ainvoke("What is to be done?")).text}
+
+    async def boss(state: Said) -> dict[str, Any]:
+        return {"said": (await model.ainvoke(state["plan"])).text}
+
+    builder = StateGraph(Said).add_node("plan", plan).add_node("boss", boss)
+    builder.add_edge(START, "plan").add_edge("plan", "boss")
+    builder.add_conditional_edges("boss", lambda s: END if s["said"] == "done" else "boss", ["boss", END])
+    book = RuleBook({"plan": parse("plan", "Plan.")})
+    system = System(builder.compile(), book, inputs=lambda given: {})
+    async with opened(tmp_path, system=system) as (lab, meter):
+        rollout = await ran(lab)
+        assert len(rollout.trajectory.steps) == 2
+        before = made(meter)
+        lost = await lab.replay(rollout, Change(("plan#1.0",), neutral=SILENCE))
+
+        assert "GraphRecursionError" in lost.outcome.error
+        assert 0 < made(meter) - before < 30
+
+
+async def test_unpacked_checkpoints_are_bounded_by_their_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from langgraph_truce.rollout import replayer
+
+    monkeypatch.setattr(replayer, "OPEN_BYTES", 1)
+    async with opened(tmp_path) as (lab, _):
+        rollouts = [await ran(lab, n) for n in range(4)]
+        change = Change(steps=("aggregator#2.0",))
+        await asyncio.gather(*(lab.replay(r, change, replicate=n) for r in rollouts for n in (0, 1)))
+
+        assert len(lab._replayer._sources) == 1
+        assert not lab._replayer._turns
 
 
 async def test_a_rollout_without_kept_checkpoints_is_not_forked(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ async def test_an_error_of_a_recorded_tool_comes_back() -> None:
     same = await again(graph, done, saver, {"look": "recorded"}, Change(("agent#1.0",)))
     assert "no such word" in same.state["messages"][-1].text
     assert same.state["messages"][-2].status == "error"
+    assert same.state["messages"][-1].text == done.state["messages"][-1].text
     assert RAN == ["bad"]
 
 
@@ -199,6 +200,27 @@ async def test_a_tool_called_in_a_node_is_seen() -> None:
         await again(graph, done, saver, {}, Change(("ask#1.0",)))
     same = await again(graph, done, saver, {"look": "recorded"}, Change(("ask#1.0",)))
     assert same.state["messages"][-1].text == "owl number 1"
+    assert RAN == ["owl"]
+
+
+async def test_a_tool_called_with_a_config_of_its_own_is_the_replays() -> None:
+    model = ScriptedModel(replies=lambda _: "go")
+    own: Any = {"configurable": {"user": "u"}}
+
+    async def node(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage(await look.ainvoke({"word": "owl"}, own))]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("ask", lambda s: {"messages": [model.invoke([SystemMessage("s")])]})
+    builder.add_node("node", node)
+    builder.add_edge(START, "ask")
+    builder.add_edge("ask", "node")
+    graph = builder.compile()
+    done, saver = await recorded(graph)
+    same = await again(graph, done, saver, {"look": "recorded"}, Change(("ask#1.0",)))
+    assert same.state["messages"][-1].text == "owl number 1"
+    with pytest.raises(ReplayRefused, match="'look'"):
+        await again(graph, done, saver, {}, Change(("ask#1.0",)), trajectory=None)
     assert RAN == ["owl"]
 
 

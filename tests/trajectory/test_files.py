@@ -95,6 +95,24 @@ def test_broken_lines_are_named(line: int, content: str, says: str, tmp_path: Pa
         read_trajectories(path)
 
 
+def test_broken_lines_are_told_and_the_others_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    write_trajectories([trajectory(), trajectory(), trajectory()], path)
+    head, first, second, third = path.read_text().splitlines()
+    lost = {**json.loads(second), "blobs": {}}
+    path.write_bytes("\n".join([head, first, json.dumps(lost), third[:50]]).encode() + b"\xff")
+    told: list[str] = []
+
+    assert read_trajectories(path, broken=told.append) == (trajectory(),)
+    assert [line.partition(" (")[0] for line in told] == [
+        f"{path}:3: not a trajectory",
+        f"{path}:4: not a JSON line",
+    ]
+    assert "is missing" in told[0]
+    with pytest.raises(RunError, match=r"t\.jsonl:3: not a trajectory"):
+        read_trajectories(path)
+
+
 def test_missing_and_foreign_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for read in (read_trajectories, read_parquet):
         with pytest.raises(RunError, match="no such"):

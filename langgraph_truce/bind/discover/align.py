@@ -24,16 +24,22 @@ MANY_RUNS = 60
 FEW_WORDS = 3
 """A fixed run of so many words may stand between two fields; a shorter one is taken for chance."""
 
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+"""Scripts that put no space between words (Thai, Lao, Burmese, Khmer, Japanese, Chinese): a character is a token."""
+_IN_WORD = rf"[^\W{_UNSPACED}]"
 _TOKEN = re.compile(
     r"\r?\n"
     r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # a uuid
-    r"|(?<!\w)[-+]?\d(?:[\w.:,+/%-]*\w)?[ \t]*"  # a number, date, time or version, with its sign
-    r"|\w*\d\w*(?:[-.:/]\w+)*[ \t]*"  # an identifier with digits
-    r"|[^\W_]+(?:['\u2019_][^\W_]+)*[ \t]*"  # a word
+    # a number, date, time or version, with its sign
+    rf"|(?<!{_IN_WORD})[-+]?\d(?:(?:{_IN_WORD}|[.:,+/%-])*{_IN_WORD})?[ \t]*"
+    rf"|{_IN_WORD}*\d{_IN_WORD}*(?:[-.:/]{_IN_WORD}+)*[ \t]*"  # an identifier with digits
+    rf"|[^\W_{_UNSPACED}]+(?:['\u2019_][^\W_{_UNSPACED}]+)*[ \t]*"  # a word
     r"|[ \t]+|.",
     re.DOTALL,
 )
-_WORD = re.compile(r"[^\W\d_]{2,}")
+WORD = re.compile(rf"[^\W\d_{_UNSPACED}]{{2,}}|[{_UNSPACED}]{{1,2}}")
 _LABEL = re.compile(r"[^\W\d_]{2,}[^\w\s]|[^\w\s][^\W\d_]{2,}")
 
 Block = tuple[int, int, int]
@@ -180,7 +186,7 @@ def _unique(
 
 
 def _strong(token: str | None) -> bool:
-    return token is not None and bool(_WORD.search(token))
+    return token is not None and bool(WORD.search(token))
 
 
 def _increasing(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -260,7 +266,7 @@ def _joined(
 
 def _promising(run: str) -> bool:
     """Whether a run between two fields may be more than what their values have in common by chance."""
-    words = len(_WORD.findall(run))
+    words = len(WORD.findall(run))
     return "\n" in run or words >= FEW_WORDS or (words > 0 and _LABEL.search(run) is not None)
 
 
@@ -268,7 +274,7 @@ def _substantial(i: int, runs: Sequence[str], values: Sequence[Sequence[str]]) -
     """Whether inner run `i` is fixed text: long for its surroundings, or a clear separator."""
     run = runs[i]
     around = [value for row in values for value in (row[i - 1], row[i])]
-    words = len(_WORD.findall(run))
+    words = len(WORD.findall(run))
     longest = max(value.count(" ") for value in around)
     if words >= FEW_WORDS + min(9, longest // 20):  # long texts share longer runs by chance
         return True

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from langgraph_truce.bind.discover.align import FEW_WORDS, Template, fine
+from langgraph_truce.bind.discover.align import FEW_WORDS, WORD, Template, fine
 from langgraph_truce.bind.discover.fields import Named, distinct, with_names
 from langgraph_truce.bind.discover.known import Known
 from langgraph_truce.bind.match import Pattern
@@ -25,7 +24,9 @@ SHARE_IN_ONE_VISIT = 0.8
 SHARE_OF_CONSTANTS = 0.8
 """The same for two texts that each came more than once: they may be two prompts without fields."""
 
-_WORD = re.compile(r"[^\W\d_]{2,}")
+PROSE = 30
+"""Characters, and `PROSE_WORDS` words, of a value that may be a prompt itself."""
+PROSE_WORDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Group:
         """Its fixed text and fields: as the code has them, else by aligning its texts."""
         different = self.different
         if self.code is not None:
-            return _as_written(self.code, [s.text for s in different], self.constants)
+            return _as_written(self.code, different, self.constants)
         return _named(different)
 
     @property
@@ -89,10 +90,15 @@ def grouped(
         code: f-strings and templates in the code, the nearest first.
         constants: Texts that are written down in the code.
     """
-    written = [c for some in code for c in sorted(filter(_worded, some), key=lambda c: -c.fixed)]
+    near = [[c for c in some if _worded(c) or (n == 0 and _begun(c))] for n, some in enumerate(code)]
+    written = [c for some in near for c in sorted(some, key=lambda c: -c.fixed)]
     groups: dict[tuple[str, Pattern | None], Group] = {}
     for one in sent:
         own = next((c for c in written if c.match(one.text) is not None), None)
+        if one.text in constants and words([one.text]) >= FEW_WORDS:
+            own = Pattern((one.text,))  # the code has it word for word: it has no fields
+        elif own is not None:
+            own = _put_in(own, one, constants)
         key = ("", own) if own is not None else (one.text, None)
         groups.setdefault(key, Group([], own, constants)).sent.append(one)
     return _merged(_merged(list(groups.values()), _explained), _alike)
@@ -102,9 +108,37 @@ def _worded(code: Pattern) -> bool:
     return bool(code.names) and words(code.pieces) >= FEW_WORDS
 
 
+def _begun(code: Pattern) -> bool:
+    """Whether a shorter template of the node's own code may be told by how it begins."""
+    return bool(code.names) and words(code.pieces) > 1 and words(code.pieces[:1]) > 0
+
+
+def _put_in(code: Pattern, sent: Sent, constants: frozenset[str]) -> Pattern:
+    """The template with the prompts that stand in the code put in: each of them makes a prompt of its own."""
+    values = code.match(sent.text)
+    assert values is not None
+    given = {value for texts in sent.known.values() for value in texts}
+    own = {
+        name for name, value in values.items() if _prose(value) and value in constants and value not in given
+    }
+    pieces, names = [code.pieces[0]], []
+    for name, piece in zip(code.names, code.pieces[1:], strict=True):
+        if name in own:
+            pieces[-1] += values[name] + piece
+        else:
+            pieces.append(piece)
+            names.append(name)
+    return Pattern(tuple(pieces), tuple(names)) if own else code
+
+
+def _prose(text: str) -> bool:
+    """Whether a text that is put in looks like a prompt, or a part of one."""
+    return len(text) >= PROSE and words([text]) >= PROSE_WORDS
+
+
 def words(texts: Iterable[str]) -> int:
-    """Words of two letters or more."""
-    return sum(len(_WORD.findall(text)) for text in texts)
+    """Words of two letters or more; in scripts without spaces, pairs of characters."""
+    return sum(len(WORD.findall(text)) for text in texts)
 
 
 def _merged(groups: Sequence[Group], fits: Callable[[Group, Group], float]) -> list[Group]:
@@ -174,26 +208,30 @@ def _named(sent: Sequence[Sent]) -> Named:
     return with_names(fine([s.text for s in sent]), [s.known for s in sent])
 
 
-def _as_written(code: Pattern, texts: Sequence[str], constants: frozenset[str]) -> Named:
-    """The code's own template; a constant of the code that is put in is fixed text.
+def _as_written(code: Pattern, sent: Sequence[Sent], constants: frozenset[str]) -> Named:
+    """The code's own template; a constant of the code that is put in, and a prompt that is, are fixed text.
 
-    What only did not vary here stays a field: today's date is another one tomorrow.
+    Any other value that only did not vary here stays a field: today's date is another one tomorrow.
     """
     rows = []
-    for text in texts:
-        values = code.match(text)
+    for one in sent:
+        values = code.match(one.text)
         assert values is not None
         rows.append([values[name] for name in code.names])
     fixed, names = [code.pieces[0]], []
     columns: list[tuple[str, ...]] = []
+    given = {value for one in sent for values in one.known.values() for value in values}
     for name, column, piece in zip(code.names, zip(*rows, strict=True), code.pieces[1:], strict=True):
-        if len(set(column)) == 1 and (column[0] in constants or not column[0]):
-            fixed[-1] += column[0] + piece
+        value = column[0]
+        constant = (value in constants and words([value]) > 1) or _prose(value)
+        # (a `{name}` that is sent as it stands is no field)
+        if len(set(column)) == 1 and ((constant and value not in given) or value == f"{{{name}}}"):
+            fixed[-1] += value + piece
         else:
             fixed.append(piece)
             names.append(name)
             columns.append(column)
-    template = Template(tuple(fixed), tuple(zip(*columns, strict=True)) if columns else ((),) * len(texts))
+    template = Template(tuple(fixed), tuple(zip(*columns, strict=True)) if columns else ((),) * len(sent))
     return Named(template, distinct(template, names), (True,) * len(names))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from langgraph.pregel import Pregel
 
-from langgraph_truce.bind.discover.find import Finding, Heard, find, stands_for
+from langgraph_truce.bind.discover.find import Finding, Heard, find, holds, stands_for
 from langgraph_truce.bind.discover.names import agent_names, shared
 from langgraph_truce.bind.discover.record import Feed, Recording, record, texts_of
 from langgraph_truce.bind.discover.report import Discovery, Found, NotFound, NotReached
@@ -80,9 +80,9 @@ def _place_raw(recording: Recording, code: Mapping[str, Source]) -> None:
     for n, call in enumerate(recording.calls):
         if call.role:
             continue
-        texts = [text for message in call.messages for _, text in texts_of(message.content)]
+        texts = [text for m in call.messages for _, text in texts_of(m.content) if text.strip()]
         holders = [
-            r for r, s in code.items() if any(c.text in t or t in c.text for c in s.texts for t in texts)
+            r for r, s in code.items() if any(holds(t, c) or t in c.text for c in s.texts for t in texts)
         ]
         roles = holders or quiet
         recording.calls[n] = replace(call, role=roles[0] if roles else "")
@@ -113,7 +113,8 @@ def _report(
         not_reached=tuple(NotReached(role, _offered(role, code[role])) for role in missing),
         not_reachable=tuple(_not_reachable(recording, code)),
         not_stable=tuple(NotFound(*row) for row in {**finding.given, **finding.unstable}.items()),
-        candidates=tuple(one.slot for one in finding.heard if one.template and not one.once),
+        no_prompt=tuple(_without_prompt(recording, prompts, finding)),
+        candidates=tuple(h.slot for h in finding.heard if h.template and h.slot.role and not h.once),
         silent=tuple(role for role in recording.ran if role not in called | containers),
         errors=tuple(recording.errors),
         calls=None
@@ -150,6 +151,18 @@ def _offered(role: str, source: Source) -> tuple[Slot, ...]:
     return tuple(Slot(role, one.text, one.fields) for one in source.texts)
 
 
+def _without_prompt(recording: Recording, prompts: Prompts, finding: Finding) -> list[NotFound]:
+    named = {slot.role for slot in prompts.slots} | finding.given.keys() | finding.unstable.keys()
+    why = "it sends no system message, and no fixed text in the first or last human one"
+    lost = "its node could not be told; name the prompt with slots="
+    called = dict.fromkeys(call.role for call in recording.calls)
+    return [
+        NotFound(role or "a thread without run context", why if role else lost)
+        for role in called
+        if role not in named
+    ]
+
+
 def _not_reachable(recording: Recording, code: Mapping[str, Source]) -> list[NotFound]:
     out = [
         NotFound(
@@ -171,7 +184,7 @@ def _nothing(report: Discovery, recording: Recording) -> str:
     if blocked:
         why = "; ".join(f"{one.role}: {one.why}" for one in blocked)
     elif recording.calls:
-        why = "the models were sent no system message and no fixed text in the first human one; name the prompts with slots="
+        why = "the models were sent no system message and no fixed text in the first or last human one; name the prompts with slots="
     else:
         why = "no node called a chat model; give examples that reach the nodes that do"
     errors = f" ({report.errors[0]})" if report.errors else ""

@@ -129,15 +129,18 @@ def _grown(template: Template, n: int, reach: Reach) -> Template:
 
 
 def distinct(template: Template, names: Sequence[str]) -> tuple[str, ...]:
-    """Identifiers; one name for one column of values, never one whose `{name}` stands in the text itself."""
+    """Identifiers; one name for the same value under one name, never one whose `{name}` stands in the text itself.
+
+    Two values of different names that are equal in all texts stay two: they may differ in the next text.
+    """
     columns = list(zip(*template.values, strict=True))
     taken: dict[str, tuple[str, ...]] = {}
-    by_column: dict[tuple[str, ...], str] = {}
+    same: dict[tuple[str, tuple[str, ...]], str] = {}
     literal = "".join([*template.fixed, *(v for row in template.values for v in row)])
     out = []
     for name, column in zip(names, columns, strict=True):
-        if column in by_column and len(set(column)) > 1:
-            out.append(by_column[column])
+        if (name, column) in same and len(set(column)) > 1:
+            out.append(same[name, column])
             continue
         base = identifier(name) if name else "field"
         number = 1 if name else len([t for t in taken if t.startswith("field_")]) + 1
@@ -145,7 +148,7 @@ def distinct(template: Template, names: Sequence[str]) -> tuple[str, ...]:
         while chosen in taken or f"{{{chosen}}}" in literal:
             number += 1
             chosen = f"{base}_{number}"
-        taken[chosen], by_column[column] = column, chosen
+        taken[chosen], same[name, column] = column, chosen
         out.append(chosen)
     return tuple(out)
 

@@ -10,7 +10,6 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langgraph_truce.bind.discover.align import FEW_WORDS
 from langgraph_truce.bind.discover.cluster import Group, Sent, coarser, grouped, words
 from langgraph_truce.bind.discover.fields import Named, with_names
-from langgraph_truce.bind.discover.known import known, message_texts
 from langgraph_truce.bind.discover.record import Call, Recording, texts_of
 from langgraph_truce.bind.discover.source import CodeText, Source
 from langgraph_truce.bind.found import Message, Slot
@@ -19,7 +18,7 @@ from langgraph_truce.bind.match import cut, pattern
 INSTRUCTION_WORDS = 5
 """Words of fixed text in a human message that make it instructions."""
 MANY = 3
-"""Different texts with nothing in common that make a prompt not stable."""
+"""Different texts with too little in common that make a prompt not stable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Heard:
     times: int
     """Calls that sent it."""
     once: bool
-    """True: all calls came from one example, so what varies is not known."""
+    """True: all calls came from one example and the code does not tell, so what varies is not known."""
     template: bool = False
     """True: it is a human message beside a system message: not made a slot, only offered."""
 
@@ -53,7 +52,7 @@ class _Place:
     role: str
     message: Message
     number: int
-    """Which of the call's system messages."""
+    """Which of the call's system messages; of human ones, 0 is the first and 1 the last."""
     block: int
     template: bool = False
     """A human message beside a system message."""
@@ -66,13 +65,14 @@ def find(recording: Recording, by_hand: Sequence[Slot], sources: dict[str, Sourc
     anywhere = Source(
         tuple(t for source in sources.values() for t in source.texts),
         constants=frozenset(t for source in sources.values() for t in source.constants),
+        short=tuple(t for source in sources.values() for t in source.short),
     )
     for call in recording.calls:
-        for place, text in _texts(call):
+        for place, text in _texts(recording, call):
             if text.strip() and not _stands(by_hand, place, text):
                 places.setdefault(place, []).append(_sent(recording, call, text))
     for place, sent in places.items():
-        own = [one for one in sent if not _passed_on(recording, place, one)]
+        own = [one for one in sent if not _passed_on(recording, place.message, one)]
         if sent and not own and place.message == "system":
             finding.given[place.role] = "its system message comes with the task's input, not from the code"
         _prompts(place, own, [sources.get(place.role, Source()), anywhere], finding)
@@ -87,15 +87,23 @@ def stands_for(slot: Slot, text: str) -> bool:
     return values is not None and own.fill(values) == text
 
 
-def _texts(call: Call) -> Iterator[tuple[_Place, str]]:
+def _texts(recording: Recording, call: Call) -> Iterator[tuple[_Place, str]]:
     systems = [m for m in call.messages if isinstance(m, SystemMessage)]
     for number, message in enumerate(systems):
         for block, text in texts_of(message.content):
             yield _Place(call.role, "system", number, block), text
-    human: BaseMessage | None = next((m for m in call.messages if isinstance(m, HumanMessage)), None)
-    if human is not None:
+    humans = [m for m in call.messages if isinstance(m, HumanMessage)]
+    for number, human in enumerate([*humans[:1], *_request(recording, call, humans)]):
         for block, text in texts_of(human.content):
-            yield _Place(call.role, "human", 0, block, template=bool(systems)), text
+            yield _Place(call.role, "human", number, block, template=bool(systems)), text
+
+
+def _request(recording: Recording, call: Call, humans: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+    """The last message, where it follows on messages that the node only passes on ("Summarise the talk above.")."""
+    if len(humans) < 2 or humans[-1] is not call.messages[-1]:  # noqa: PLR2004
+        return []
+    passed = all(_passed_on(recording, "human", Sent(t, call.visit)) for _, t in texts_of(humans[0].content))
+    return humans[-1:] if passed else []
 
 
 def _stands(slots: Sequence[Slot], place: _Place, text: str) -> bool:
@@ -110,34 +118,35 @@ def _sent(recording: Recording, call: Call, text: str) -> Sent:
     return Sent(text, call.visit, known, recording.digest(call.visit))
 
 
-def _passed_on(recording: Recording, place: _Place, sent: Sent) -> bool:
+def _passed_on(recording: Recording, message: Message, sent: Sent) -> bool:
     """Whether the node did not write the text: it came with the task, or (a human message) from anywhere."""
-    example = sent.visit.partition(" ")[0]
-    given = recording.given.get(example, []) if place.message == "system" else recording.came_in(sent.visit)
-    return sent.text in message_texts(given) or any(sent.text in texts for texts in known(*given).values())
+    given = recording.came_with(sent.visit) if message == "system" else recording.passed_on(sent.visit)
+    return sent.text in given
 
 
 def _prompts(place: _Place, sent: Sequence[Sent], sources: Sequence[Source], finding: Finding) -> None:
     """What one place sent; the code of its own node first, then that of all: a prompt may come through the state."""
-    written = [[cut(code.text, code.fields) for code in source.texts] for source in sources]
+    written = [[cut(c.text, c.fields) for c in (*source.texts, *source.short)] for source in sources]
     constants = frozenset(text for source in sources for text in source.constants)
     groups = grouped(sent, written, constants)
     loose = [g for g in groups if _by_chance(g, sources[-1])]
     same_input = len({g.sent[0].given for g in loose if g.sent[0].given}) < len(loose)
     unstable = len(loose) >= MANY or (len(loose) > 1 and same_input)
-    why = f"{len(loose)} calls sent {len(loose)} texts with nothing in common" if unstable else ""
+    why = f"{len(loose)} calls sent {len(loose)} texts with too little in common" if unstable else ""
     for group in groups:
         slot = None if unstable and group in loose else _slot(place, group)
         if slot is not None:
-            finding.heard.append(Heard(slot, len(group.sent), _once(group), place.template))
+            finding.heard.append(Heard(slot, len(group.sent), _once(group, slot), place.template))
         else:
             why = why or "no word of its system message stays the same"
     if why and place.message == "system":
         finding.unstable[place.role] = f"{why}; name what is fixed by hand with slots="
 
 
-def _once(group: Group) -> bool:
-    """Whether all of it comes from one example."""
+def _once(group: Group, slot: Slot) -> bool:
+    """Whether all of it comes from one example, and the code does not tell what varies."""
+    if group.code is not None and set(group.code.names) == set(slot.fields):
+        return False
     examples = {s.visit.partition(" ")[0] for s in group.sent if s.visit}
     return len(group.sent) == 1 or len(examples) == 1
 
@@ -146,10 +155,11 @@ def _by_chance(group: Group, source: Source) -> bool:
     """One text, heard once, of which the node's code holds no part."""
     if len(group.sent) > 1:
         return False
-    return not any(_holds(group.sent[0].text, code) for code in source.texts)
+    return not any(holds(group.sent[0].text, code) for code in source.texts)
 
 
-def _holds(text: str, code: CodeText) -> bool:
+def holds(text: str, code: CodeText) -> bool:
+    """Whether `text` may be made from `code`: all longer pieces of its fixed text are in it."""
     pieces = [p.strip() for p in cut(code.text, code.fields).pieces if words([p]) >= FEW_WORDS]
     return bool(pieces) and all(piece in text for piece in pieces)
 

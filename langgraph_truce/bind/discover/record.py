@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from langgraph_truce.bind.context import LISTEN, current_config
 from langgraph_truce.bind.discover.direct import counting_direct
-from langgraph_truce.bind.discover.known import Known, known, named
+from langgraph_truce.bind.discover.known import Known, known, message_texts, named
 from langgraph_truce.bind.intercept import Heard, listening, role_path
 from langgraph_truce.errors import SystemMismatch
 from langgraph_truce.rules.rule import content_hash
@@ -70,12 +70,30 @@ class Recording:
     errors: list[str] = field(default_factory=list)
     """One sentence for every example that raised."""
     _known: dict[str, Known] = field(default_factory=dict)
+    _texts: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def known(self, visit: str) -> Known:
         """What a node was given, by name; to be asked for when the examples have run."""
         if visit not in self._known:
             self._known[visit] = known(*self.above(visit))
         return self._known[visit]
+
+    def came_with(self, visit: str) -> frozenset[str]:
+        """Texts of the example itself; to be asked for when the examples have run."""
+        example = visit.partition(" ")[0]
+        return self._texts_of(example, lambda: self.given.get(example, ()))
+
+    def passed_on(self, visit: str) -> frozenset[str]:
+        """Texts of `came_in`; of a raw thread ("") all that any node was given."""
+        if not visit:
+            return self._texts_of("all", lambda: [one for several in self.given.values() for one in several])
+        return self._texts_of(visit, lambda: self.came_in(visit))
+
+    def _texts_of(self, place: str, given: Callable[[], Iterable[Any]]) -> frozenset[str]:
+        if place not in self._texts:
+            listed = list(given())
+            self._texts[place] = message_texts(listed).union(*known(*listed).values())
+        return self._texts[place]
 
     def above(self, visit: str) -> list[Any]:
         """What the graphs around a visit and the visit itself were given, the nearest last."""

@@ -60,6 +60,8 @@ class Discovery:
     """Calls that no interception reaches: raw SDK clients, `model.generate`."""
     not_stable: tuple[NotFound, ...] = ()
     """Prompts of which nothing, or almost nothing, stays the same."""
+    no_prompt: tuple[NotFound, ...] = ()
+    """Roles that called a model, of whose calls none has a prompt that was found or is named above."""
     candidates: tuple[Slot, ...] = ()
     """Human messages beside a system message, with their fixed text: name them with `slots=` to have them edited too."""
     silent: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ class Discovery:
             "not_reached": [asdict(one) for one in self.not_reached],
             "not_reachable": [asdict(one) for one in self.not_reachable],
             "not_stable": [asdict(one) for one in self.not_stable],
+            "no_prompt": [asdict(one) for one in self.no_prompt],
             "candidates": [asdict(one) for one in self.candidates],
             "silent": list(self.silent),
             "errors": list(self.errors),
@@ -96,6 +99,9 @@ class Discovery:
         parts += _listed("Not reached by the examples", {one.role: "" for one in self.not_reached})
         parts += _listed("Not reachable", {one.role: one.why for one in self.not_reachable})
         parts += _listed("Not stable", {one.role: one.why for one in self.not_stable})
+        parts += _listed(
+            "Called a model, but no prompt was found", {one.role: one.why for one in self.no_prompt}
+        )
         if self.errors:
             parts += ["Examples that raised:", *(f"  {error}" for error in self.errors)]
         if not short:
@@ -118,7 +124,7 @@ def _found(one: Found, text: str) -> str:
     notes = [_count(one.times, "call") if one.times else "sent by no example"]
     notes += [f"from {one.role}"] if one.role != one.agent else []
     notes += [f"fields {', '.join(one.fields)}"] if one.fields else []
-    notes += ["first human message"] if one.message == "human" else []
+    notes += ["human message"] if one.message == "human" else []
     notes += ["heard in one example only: which parts vary is not known"] if one.once and one.times else []
     notes += [f"shared with {', '.join(one.shared)}"] if one.shared else []
     notes += ["named by hand"] if one.by_hand else []

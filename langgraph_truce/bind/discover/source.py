@@ -6,9 +6,10 @@ import ast
 import dis
 import functools
 import inspect
-import textwrap
+import itertools
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any
@@ -20,13 +21,22 @@ from langchain_core.prompts import (
     ChatPromptTemplate,
     PromptTemplate,
 )
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
+from langchain_core.runnables import (
+    Runnable,
+    RunnableAssign,
+    RunnableBinding,
+    RunnableBranch,
+    RunnableParallel,
+    RunnableSequence,
+    RunnableWithFallbacks,
+)
 from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 
 from langgraph_truce.bind.discover.cluster import words
 from langgraph_truce.bind.discover.fields import identifier
+from langgraph_truce.bind.discover.known import ITEMS
 
 CLIENTS = (
     "openai",
@@ -54,9 +64,21 @@ HELD = (str, BaseMessage, BasePromptTemplate)
 """What is read off the instances of libraries: the prompts that middleware was given."""
 LEVELS = 3
 """Functions called by functions that are looked into."""
+MOST = 20_000
+"""Objects of one node that are looked at: its code may name a table of data."""
 PROMPT_WORDS = 5
 """Words and characters of a text in the code that looks like a prompt."""
 PROMPT_CHARACTERS = 30
+
+_COMPOSED: Mapping[type, Callable[[Any], Iterable[Any]]] = {
+    RunnableSequence: lambda found: found.steps,
+    RunnableParallel: lambda found: found.steps__.values(),
+    RunnableBranch: lambda found: [*itertools.chain(*found.branches), found.default],
+    RunnableWithFallbacks: lambda found: found.runnables,
+    RunnableAssign: lambda found: [found.mapper],
+    RunnableBinding: lambda found: [found.bound],
+}
+"""Kind of runnable -> what it is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +98,8 @@ class Source:
     """Names of packages in `CLIENTS` that it refers to."""
     constants: frozenset[str] = frozenset()
     """Every text that is written down in it, also short ones."""
+    short: tuple[CodeText, ...] = ()
+    """Templates that do not look like a prompt by themselves, but may be one where they are sent."""
 
 
 def sources(graph: Pregel[Any, Any, Any, Any]) -> Mapping[str, Source]:
@@ -118,15 +142,18 @@ def _source(bound: list[Any]) -> Source:
         else:
             texts.update(dict.fromkeys(_held(found)))
     whole = [t for t in texts if _like_a_prompt(t)]
-    return Source(tuple(whole), tuple(clients), frozenset(t.text for t in texts if not t.fields))
+    constants = frozenset(t.text for t in texts if not t.fields)
+    return Source(
+        tuple(whole), tuple(clients), constants, tuple(t for t in texts if t.fields and not _like_a_prompt(t))
+    )
 
 
 def _reachable(roots: Sequence[Any]) -> Iterator[Any]:
     """`roots`, what they enclose and what their code names, each once; clients are not looked into."""
-    waiting = [(root, 0) for root in roots]
+    waiting = deque((root, 0) for root in roots)
     seen: dict[int, Any] = {}  # the objects themselves are kept, so that no id is given twice
-    while waiting:
-        found, level = waiting.pop(0)
+    while waiting and len(seen) < MOST:
+        found, level = waiting.popleft()
         if id(found) in seen:
             continue
         seen[id(found)] = found
@@ -134,7 +161,8 @@ def _reachable(roots: Sequence[Any]) -> Iterator[Any]:
         if isinstance(found, Pregel):  # called inside a function: its nodes count like this one
             waiting += [(part, 0) for parts in _own_nodes(found).values() for part in parts]
         elif level <= LEVELS and _client(found) is None:
-            waiting += [(part, level + 1) for part in _parts(found)]
+            below = level if isinstance(found, (*_COMPOSED, types.MethodType)) else level + 1
+            waiting += [(part, below) for part in _parts(found)]
 
 
 def _parts(found: Any) -> list[Any]:
@@ -148,7 +176,15 @@ def _parts(found: Any) -> list[Any]:
     if isinstance(found, functools.partial):
         return [found.func, *found.args, *found.keywords.values()]
     if isinstance(found, list | tuple):
-        return list(found)
+        return list(found[:ITEMS])
+    if isinstance(found, dict):
+        return list(itertools.islice(found.values(), ITEMS))
+    if (
+        callable(found)
+        and isinstance(found.__call__, types.MethodType)
+        and not _library(type(found).__module__)
+    ):
+        return [found.__call__]  # an object as a node
     return _parts_of_runnable(found)
 
 
@@ -157,10 +193,9 @@ def _parts_of_runnable(found: Any) -> list[Any]:
         return [getattr(found, "func", None), getattr(found, "coroutine", None), found._run, found._arun]
     if isinstance(found, ToolNode):
         return list(found.tools_by_name.values())
-    if isinstance(found, RunnableSequence):
-        return list(found.steps)
-    if isinstance(found, RunnableBinding):
-        return [found.bound]
+    for kind, parts in _COMPOSED.items():
+        if isinstance(found, kind):
+            return list(parts(found))
     if isinstance(found, Runnable) or type(found).__module__.startswith("langgraph."):
         # a lambda, LangGraph's wrapper of a node function, a @task
         return [getattr(found, "func", None), getattr(found, "afunc", None)]
@@ -234,38 +269,87 @@ def _held(found: Any) -> Iterator[CodeText]:
 
 
 def _in_code(function: types.FunctionType) -> Iterator[CodeText]:
-    """Texts in the source of a function: constants and f-strings, docstrings left out."""
+    """Texts in the source of a function: constants, f-strings and texts put together with `+`; docstrings left out."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+        tree = _parsed(inspect.getsource(function))
     except (OSError, SyntaxError, TypeError):  # no source, or a lambda inside an expression
         yield from (
             _formatted(c) for code in _codes(function.__code__) for c in code.co_consts if isinstance(c, str)
         )
         return
-    inside = {id(part) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in ast.walk(n)} - {
-        id(n) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr)
-    }
-    prose = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
-    for node in ast.walk(tree):
-        if id(node) in prose or id(node) in inside:
+    done = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+    for node in ast.walk(tree):  # from the outside in
+        if id(node) in done:
             continue
-        if isinstance(node, ast.JoinedStr):
-            yield _f_string(node)
+        parts = _put_together(node)
+        if any(isinstance(part, ast.expr) for part in parts):
+            done |= {id(part) for part in _of_one_text(node)}
+            yield _f_string(parts)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield _formatted(node.value)
 
 
-def _f_string(node: ast.JoinedStr) -> CodeText:
+def _parsed(source: str) -> ast.AST:
+    """The code of a function that may stand inside another one, and hold texts that begin at the margin."""
+    return ast.parse(f"if True:\n{source}" if source[:1].isspace() else source)
+
+
+def _put_together(node: ast.AST) -> list[str | ast.expr]:
+    """The fixed parts and the values of an f-string, or of texts joined by `+`; empty where it is neither."""
+    if isinstance(node, ast.JoinedStr):
+        return [
+            part.value if isinstance(part, ast.FormattedValue) else str(part.value)
+            for part in node.values
+            if isinstance(part, ast.FormattedValue | ast.Constant)
+        ]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        sides = [_side(node.left), _side(node.right)]
+        return [*sides[0], *sides[1]] if any(isinstance(p, str) for side in sides for p in side) else []
+    return []
+
+
+def _side(node: ast.expr) -> list[str | ast.expr]:
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else [node]
+    return _put_together(node) or [node]
+
+
+def _of_one_text(node: ast.AST) -> Iterator[ast.AST]:
+    """`node` and the parts of it that are said with it; what stands inside its values is a text of its own."""
+    yield node
+    if isinstance(node, ast.JoinedStr):
+        yield from (part for part in node.values if isinstance(part, ast.Constant))
+        specs = [part.format_spec for part in node.values if isinstance(part, ast.FormattedValue)]
+        yield from (inner for spec in specs if spec is not None for inner in ast.walk(spec))
+    elif isinstance(node, ast.BinOp):
+        for side in (node.left, node.right):
+            if isinstance(side, ast.Constant) or _put_together(side):
+                yield from _of_one_text(side)
+
+
+def _f_string(parts: Sequence[str | ast.expr]) -> CodeText:
+    """As a template: one field for values that stand side by side, one name for one expression."""
     pieces: list[str] = []
-    names: list[str] = []
-    for part in node.values:
-        if isinstance(part, ast.FormattedValue):
-            name = _spoken(part.value) or f"field_{len(names) + 1}"
-            names.append(name)
-            pieces.append(f"{{{name}}}")
-        elif isinstance(part, ast.Constant):
-            pieces.append(str(part.value))
-    return CodeText("".join(pieces), tuple(dict.fromkeys(names)))
+    names: dict[str, str] = {}
+    for text, group in itertools.groupby(parts, key=lambda part: isinstance(part, str)):
+        if text:
+            pieces += [str(part) for part in group]
+            continue
+        values = [part for part in group if isinstance(part, ast.expr)]
+        code = " ".join(map(ast.dump, values))
+        if code not in names:
+            names[code] = _not_in(
+                names.values(), "_".join(filter(None, map(_spoken, values))), len(names) + 1
+            )
+        pieces.append(f"{{{names[code]}}}")
+    return CodeText("".join(pieces), tuple(names.values()))
+
+
+def _not_in(taken: Iterable[str], name: str, number: int) -> str:
+    if not name:
+        return f"field_{number}"
+    numbered = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2)))
+    return next(n for n in numbered if n not in taken)
 
 
 def _spoken(value: ast.expr) -> str:
