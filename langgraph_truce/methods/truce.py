@@ -42,14 +42,15 @@ def truce(
         gate: What decides on the joint candidate; default `paired_gate()`, an exact paired test.
         reuse: Read the train rollouts of unchanged rules again instead of running them afresh.
         patience: Stop after so many iterations without an acceptance.
-        blame_tests: Check every verbal blame by a replay with the accused contribution replaced (`credit.blame_test`, whose
-            settings a `dataclasses.replace` of `credit` reaches); what changes nothing loses its support.
+        blame_tests: Check every verbal blame by replays with neutral words and with each sibling's in place of the accused
+            contribution (`credit.blame_test`, whose settings a `dataclasses.replace` of `credit` reaches). What changes
+            nothing loses its support, also true blame for an omission that no sibling's words repair.
     """
     gate = gate or paired_gate()
     return Method(
         name="truce",
         segment=segment_each(segment),
-        credit=blame_test(verbal_credit()) if blame_tests else verbal_credit(),
+        credit=blame_test(verbal_credit(), replace=("neutral", "peer")) if blame_tests else verbal_credit(),
         select=every_agent(),
         suggest=suggest_rules(),
         merge=merge_suggestions(top_k=top_k),
