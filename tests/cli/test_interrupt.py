@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,15 @@ def test_ctrl_c_loses_nothing_that_was_paid_for(shop: Any) -> None:
             "runs/e",
         ),
     ]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # where the tests run in the background of a shell, SIGINT is ignored, and that is inherited
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeding,  # noqa: PLW1509 - no threads here
+    )
     deadline = time.monotonic() + 60
     while len(asked(shop.folder)) < 4 and time.monotonic() < deadline:
         time.sleep(0.02)
