@@ -60,7 +60,7 @@ def judge(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]]) -
         names = ("iteration_progress", "agent_coordination", "stage_appropriateness")
         return json.dumps({**dict.fromkeys(names, part), "agents": [blame]})
     wish = {"op": "ADD", "instruction": "Name the price.", "reason": "It is missing.", "evidence": steps}
-    about_writer = "## The agent: writer\n" in messages[-1].text
+    about_writer = re.search(r"place of the agent\n.*\nwriter\n", messages[-1].text)
     return json.dumps({"suggestions": [wish] if about_writer else []})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langgraph_truce.bind import ainstructions, instructions
-from langgraph_truce.bind.found import Prompts, Slot
+from langgraph_truce.bind.found import Slot
 from langgraph_truce.errors import TruceError
 from langgraph_truce.rules import (
     AgentRules,
@@ -23,28 +23,41 @@ from langgraph_truce.task import Outcome, Splits, Task, read_tasks
 from langgraph_truce.trajectory.step import Segment, Step, Trajectory
 
 if TYPE_CHECKING:
-    from langgraph_truce.bind.discover import Discovery
     from langgraph_truce.bind.middleware import RuleMiddleware
     from langgraph_truce.evaluate import as_evaluator
-    from langgraph_truce.model import local_model
-    from langgraph_truce.optimizer import Result, aoptimize, optimize, plan, read_run
+    from langgraph_truce.model import Budget, Patience
+    from langgraph_truce.model.local import local_model
+    from langgraph_truce.optimizer import (
+        Result,
+        Run,
+        aoptimize,
+        optimize,
+        plan,
+        read_ledger,
+        read_run,
+        revert,
+        why,
+    )
+    from langgraph_truce.optimizer.noise import noise
+    from langgraph_truce.optimizer.served import served
     from langgraph_truce.report import credit_threads
     from langgraph_truce.rollout import areplay, open_saver, read_history, record, replay
 
 __all__ = [
     "AgentRules",
+    "Budget",
     "Change",
     "Credit",
-    "Discovery",
     "Edit",
     "Method",
     "Outcome",
-    "Prompts",
+    "Patience",
     "Result",
     "Rule",
     "RuleBook",
     "RuleMiddleware",
     "RuleStore",
+    "Run",
     "Segment",
     "Slot",
     "Splits",
@@ -61,34 +74,46 @@ __all__ = [
     "credit_threads",
     "instructions",
     "local_model",
+    "noise",
     "open_saver",
     "optimize",
     "plan",
     "read_history",
+    "read_ledger",
     "read_rules",
     "read_run",
     "read_tasks",
     "record",
     "replay",
+    "revert",
+    "served",
+    "why",
     "write_rules",
 ]
 
 _LATER = {
-    "Discovery": "bind.discover",
+    "Budget": "model",
+    "Patience": "model",
     "Result": "optimizer",
     "RuleMiddleware": "bind.middleware",
+    "Run": "optimizer",
     "aoptimize": "optimizer",
     "areplay": "rollout",
     "as_evaluator": "evaluate",
     "credit_threads": "report",
-    "local_model": "model",
+    "local_model": "model.local",
+    "noise": "optimizer",
     "open_saver": "rollout",
     "optimize": "optimizer",
     "plan": "optimizer",
     "read_history": "rollout",
+    "read_ledger": "optimizer",
     "read_run": "optimizer",
     "record": "rollout",
     "replay": "rollout",
+    "revert": "optimizer",
+    "served": "optimizer",
+    "why": "optimizer",
 }
 """Imported when first asked for: a node that only reads its instructions does not load scipy and the optimizer."""
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from langgraph_truce.batch import agent_of, role_of
+from langgraph_truce.errors import NOT_JSON
 from langgraph_truce.rules.rule import RuleBook
 from langgraph_truce.seams import Batch, Rollout
 from langgraph_truce.task import Task
@@ -83,7 +84,7 @@ def _object(message: Any) -> dict[str, Any]:
     if isinstance(content, str) and content.lstrip().startswith("{"):
         try:
             value = json.loads(content)
-        except json.JSONDecodeError:
+        except NOT_JSON:
             return fields  # a cut-off reply gave no fields
         if isinstance(value, dict):
             fields |= value

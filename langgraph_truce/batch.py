@@ -17,6 +17,7 @@ __all__ = [
     "agent_of",
     "agents_of",
     "credits_by_agent",
+    "hung",
     "mean_value",
     "outcome_text",
     "role_of",
@@ -120,18 +121,23 @@ def outcome_text(outcome: Outcome, limit: int = 3000) -> str:
     """Score, answer and error of a rollout; the evaluator's words are `outcome.feedback`."""
     parts = [f"score: {outcome.score:.2f} of 1"]
     if outcome.error:
-        parts.append(f"the run ended with an error: {outcome.error}")
+        parts.append(f"the run ended with an error: {hung(outcome.error)}")
     given = outcome.result
     if given is not None:
         text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, default=str)
-        parts.append(f"answer: {cut(text, limit)}")
+        parts.append(f"answer: {hung(cut(text, limit))}")
     return "\n".join(parts)
+
+
+def hung(text: str) -> str:
+    """`text` with its further lines indented: none of them can pass for the next item of the list it stands in."""
+    return text.replace("\n", "\n    ")
 
 
 def rules_text(rules: AgentRules) -> str:
     """One rule a line as `id: text`, continuation lines indented, `(protected)` after the id where no edit may touch it."""
 
     def line(id_: str, text: str, mark: str) -> str:
-        return f"{id_}{mark}: " + text.replace("\n", "\n    ")
+        return f"{id_}{mark}: {hung(text)}"
 
     return "\n".join(line(r.id, r.text, " (protected)" if r.protected else "") for r in rules.rules)

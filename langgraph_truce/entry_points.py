@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, contextmanager
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 from weakref import WeakKeyDictionary
 
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -27,6 +27,18 @@ Rewrite = Callable[[BaseChatModel, Any, RunnableConfig | None, Entry], Any]
 """(model, input, config, entry point) -> the input to send; called once for every call from outside."""
 Whole = Callable[[BaseChatModel, RunnableConfig | None], Callable[[AIMessage], AIMessageChunk] | None]
 """(model, config) -> None, or how to make the one chunk of a stream that is to be asked for with `invoke`."""
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Attendant(Protocol):
+    """Makes calls for those who make them: again where they failed, or not for ever."""
+
+    def call(self, config: RunnableConfig | None, make: Callable[[], T]) -> T:
+        """Make a sync call."""
+
+    async def acall(self, config: RunnableConfig | None, make: Callable[[], Awaitable[T]]) -> T:
+        """Make an async call."""
 
 
 class _Seen(dict[str, Any]):
@@ -48,11 +60,12 @@ _ours: WeakKeyDictionary[Any, tuple[_Wrapping, Any]] = WeakKeyDictionary()
 _rewriters: list[Rewrite] = []
 """Who is there, in order of entering; one may be there several times."""
 _streamers: list[Whole] = []
+_attendants: list[Attendant] = []
 _rewrites: tuple[Rewrite, ...] = ()
 """The rewriters, each once: a call is rewritten once, however often its rewriter entered."""
 _wholes: tuple[Whole, ...] = ()
-
-U = TypeVar("U")
+_attendant: Attendant | None = None
+"""The first of them: one at a time looks after the calls."""
 
 
 def rewriting(rewrite: Rewrite) -> AbstractContextManager[None]:
@@ -63,6 +76,11 @@ def rewriting(rewrite: Rewrite) -> AbstractContextManager[None]:
 def whole_streams(whole: Whole) -> AbstractContextManager[None]:
     """While in this context, streams for which `whole` gives a function are made through `invoke`."""
     return _user(_streamers, whole)
+
+
+def attended(attendant: Attendant) -> AbstractContextManager[None]:
+    """While in this context, `attendant` makes every call that is not a stream; the one that entered first."""
+    return _user(_attendants, attendant)
 
 
 @contextmanager
@@ -77,13 +95,14 @@ def _user(users: list[U], user: U) -> Iterator[None]:
         with _lock:
             users.remove(user)
             _changed()
-            if not (_rewriters or _streamers):
+            if not (_rewriters or _streamers or _attendants):
                 _put_back()
 
 
 def _changed() -> None:
-    global _rewrites, _wholes
+    global _rewrites, _wholes, _attendant
     _rewrites, _wholes = tuple(dict.fromkeys(_rewriters)), tuple(dict.fromkeys(_streamers))
+    (_attendant,) = _attendants[:1] or (None,)
 
 
 def _wrap() -> None:
@@ -141,6 +160,14 @@ def _chunk_of(
     return None
 
 
+def _made(config: RunnableConfig | None, make: Callable[[], T]) -> T:
+    return make() if _attendant is None else _attendant.call(config, make)
+
+
+async def _amade(config: RunnableConfig | None, make: Callable[[], Awaitable[T]]) -> T:
+    return await (make() if _attendant is None else _attendant.acall(config, make))
+
+
 # The arguments are called as LangChain calls them: callers may name them.
 
 
@@ -154,6 +181,7 @@ def _invoke(original: Any, wrapping: _Wrapping) -> Any:
     ) -> Any:
         if not _passes(wrapping, "invoke", config):
             input = _sent(self, input, config, "invoke")  # noqa: A001
+            return _made(config, lambda: original(self, input, config, **kwargs))
         return original(self, input, config, **kwargs)
 
     return invoke
@@ -169,6 +197,7 @@ def _ainvoke(original: Any, wrapping: _Wrapping) -> Any:
     ) -> Any:
         if not _passes(wrapping, "ainvoke", config):
             input = _sent(self, input, config, "ainvoke")  # noqa: A001
+            return await _amade(config, lambda: original(self, input, config, **kwargs))
         return await original(self, input, config, **kwargs)
 
     return ainvoke
@@ -187,7 +216,7 @@ def _stream(original: Any, wrapping: _Wrapping) -> Any:
             input = _sent(self, input, config, "stream")  # noqa: A001
             config = _Seen(config or {})  # type: ignore[assignment]
             if chunk is not None:
-                yield chunk(self.invoke(input, config, **kwargs))
+                yield chunk(_made(config, lambda: self.invoke(input, config, **kwargs)))
                 return
         yield from original(self, input, config, **kwargs)
 
@@ -207,7 +236,7 @@ def _astream(original: Any, wrapping: _Wrapping) -> Any:
             input = _sent(self, input, config, "astream")  # noqa: A001
             config = _Seen(config or {})  # type: ignore[assignment]
             if chunk is not None:
-                yield chunk(await self.ainvoke(input, config, **kwargs))
+                yield chunk(await _amade(config, lambda: self.ainvoke(input, config, **kwargs)))
                 return
         async with aclosing(original(self, input, config, **kwargs)) as chunks:
             async for part in chunks:

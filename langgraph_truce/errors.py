@@ -22,13 +22,26 @@ Tree::
     │   ├── SystemMismatch    graph, rules and tasks do not fit together
     │   ├── ReplayRefused     a fork that would call a tool nobody declared, or cannot be made
     │   ├── GateRefused       too little data for the error control that was asked for
+    │   ├── BudgetRefused     a budget that could not be kept: no output limit, no price
     │   └── MissingExtra      an optional package is not installed
     ├── EditError             an edit does not fit the rules it was written for
+    ├── RunStopped            a run that stopped in good order: nothing is lost, the same command goes on
+    │   ├── BudgetSpent       the next call would not fit the budget
+    │   ├── EndpointDown      an endpoint did not answer for longer than the run waits
+    │   ├── Drained           somebody asked the process to end (SIGTERM)
+    │   ├── Unkept            what was paid for cannot be kept: the disk is full, the database gone (a RunError too)
+    │   └── ReviewPending     edits passed the gate and wait for a person
     ├── ModelReplyError       a model's reply could not be read, twice
     └── RunError              a run folder is in use, from another system, or damaged
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NOT_JSON = (ValueError, RecursionError)
+"""What `json.loads` raises for a text that is no JSON, or is nested so deep that it is nobody's data."""
 
 
 class TruceError(Exception):
@@ -76,6 +89,10 @@ class GateRefused(UserMistake):
     """The gate cannot keep its promise with so little data; the message names the alternatives."""
 
 
+class BudgetRefused(UserMistake):
+    """A budget that could not be kept: a model without output limit or price (contract 7); refused before a call is made."""
+
+
 class MissingExtra(UserMistake):
     """An optional package is not installed; the message carries the pip line."""
 
@@ -98,3 +115,41 @@ class ModelReplyError(TruceError):
 
 class RunError(TruceError):
     """A run folder that is in use, belongs to another system, or is damaged."""
+
+
+class RunStopped(TruceError):
+    """A run that stopped in good order: what was paid for is kept, and the same command goes on from here."""
+
+
+class BudgetSpent(RunStopped):
+    """The next call would not fit what is left of the budget; it was not made (contract 7)."""
+
+
+class EndpointDown(RunStopped):
+    """A model's endpoint did not answer for longer than the run waits, or refuses the account (contract 5)."""
+
+    exit_code = 75  # EX_TEMPFAIL: the same command may do later
+
+
+class Drained(RunStopped):
+    """Somebody asked the process to end: calls in flight were finished and kept, no new ones were begun."""
+
+    exit_code = 143  # 128 + SIGTERM, as shells count it
+
+
+class ReviewPending(RunStopped):
+    """Edits passed the gate and wait for a person's answer; the message says where to give it."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, proposal: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.proposal = proposal or {}
+        """What waits, as JSON (`optimizer/proposal.py`)."""
+
+
+class Unkept(RunStopped, RunError):
+    """What a run was to keep could not be written or read: the disk is full, or the database is gone.
+
+    The run stops, because what comes of a call without its reply is no evidence of anything.
+    """

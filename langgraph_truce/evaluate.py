@@ -11,11 +11,13 @@ import inspect
 import math
 import numbers
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from langchain_core.runnables.config import RunnableConfig, var_child_runnable_config
 from langsmith.evaluation import EvaluationResult
 from langsmith.schemas import Example, Run
 
@@ -56,7 +58,13 @@ class Evaluate:
     """w in [0, 1): weight of the mean progress in the objective."""
 
     async def __call__(
-        self, task: Task, outputs: Any, run: Any = None, *, trajectory: Trajectory | None = None
+        self,
+        task: Task,
+        outputs: Any,
+        run: Any = None,
+        *,
+        trajectory: Trajectory | None = None,
+        config: RunnableConfig | None = None,
     ) -> Outcome:
         """Score `outputs`, the system's answer to `task`.
 
@@ -67,13 +75,16 @@ class Evaluate:
             outputs: what the system answered, as it is; in `run.outputs` a non-mapping stands under "output".
             run: a LangSmith run; without one, evaluators that ask for it get a run made of `task` and `outputs`.
             trajectory: what the system did, for evaluators that score states; without one no state is scored.
+            config: LangChain's config of whatever the evaluator calls: its callbacks hear of the chat models of judges.
+                A judge that asks a provider's own client, passes callbacks of its own, or works in a raw thread is not heard.
 
         Raises:
             EvaluatorError: it raised, or returned no score in its range; the message names the task. Or it weighs progress
                 and there is no trajectory.
         """
         try:
-            returned = await self._call(self._arguments(task, outputs, run))
+            with _inside(config):
+                returned = await self._call(self._arguments(task, outputs, run))
         except Exception as e:
             raise EvaluatorError(
                 f"{self._at(task)} raised {type(e).__name__}: {e}; mend the evaluator"
@@ -81,11 +92,13 @@ class Evaluate:
         scores, comments = self._read(returned, task)
         key = self._primary(scores, task)
         feedback = [comments.pop(key, ""), *(f"{k}: {c}" for k, c in comments.items())]
-        progress = await self._progress(task, trajectory)
+        progress = await self._progress(task, trajectory, config)
         score = shaped(scores[key], progress, self.shaping)
         return Outcome(outputs, score, "\n".join(f for f in feedback if f), scores, progress=progress)
 
-    async def _progress(self, task: Task, trajectory: Trajectory | None) -> dict[str, float]:
+    async def _progress(
+        self, task: Task, trajectory: Trajectory | None, config: RunnableConfig | None
+    ) -> dict[str, float]:
         """Round number as text -> score in [0, 1]."""
         if self.progress is None:
             return {}
@@ -95,7 +108,8 @@ class Evaluate:
                     f"{self._at(task)} weighs progress by {self.shaping:g} and no trajectory was given; take shaping=0"
                 )
             return {}
-        given = await self.progress(task, trajectory)
+        with _inside(config):
+            given = await self.progress(task, trajectory)
         return {
             str(number): self._scaled(value, "progress", self.progress.at(task, number))
             for number, value in given.items()
@@ -230,6 +244,19 @@ def as_evaluator(
         )
     scored = progress if progress is None or isinstance(progress, Progress) else as_progress(progress)
     return Evaluate(fn, name, _wants(fn, name), objective, float(low), float(high), scored, float(shaping))
+
+
+@contextmanager
+def _inside(config: RunnableConfig | None) -> Iterator[None]:
+    """While in this context, runnables that are called without a config take this one, as they do inside a chain."""
+    if config is None:
+        yield
+        return
+    before = var_child_runnable_config.set(config)
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(before)
 
 
 def _wants(fn: Any, name: str) -> tuple[str, ...]:

@@ -143,6 +143,12 @@ class Verdict:
     """The decision in one sentence."""
     trials: tuple[Mapping[str, Any], ...] = ()
     """Every candidate set that was tried: `{"edits": [ids], "decision", "estimate", "p_value", "alpha", "why"}`."""
+    objective: str = "score"
+    """What `comparison` compares: `score`, or `tokens` (then differences are savings)."""
+    guards: tuple[Mapping[str, Any], ...] = ()
+    """What must not get worse: `{"key", "margin", "estimate", "low", "high", "p_value", "passed"}` of the decisive set."""
+    looks: tuple[Mapping[str, Any], ...] = ()
+    """Every look at the decisive set: `{"tasks", "replicates", "estimate", "low", "high", "e_value", "why"}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +199,19 @@ class Lab(Protocol):
         """What is known of a role, for prompts: its place in the graph and its neighbours; may be empty."""
 
     async def rollouts(
-        self, tasks: Sequence[Task], book: RuleBook, *, replicate: int = 0, purpose: str = "gate"
+        self,
+        tasks: Sequence[Task],
+        book: RuleBook,
+        *,
+        replicate: int = 0,
+        purpose: str = "gate",
+        parent: RuleBook | None = None,
     ) -> tuple[Rollout, ...]:
         """Run and evaluate `tasks` with `book`, in order: len(result) == len(tasks); excluded ones have `outcome.excluded`.
 
-        Rollouts that exist already (same book version, task and replicate) are read, not run.
+        Rollouts that exist already (same book version, task and replicate) are read, not run. With `parent`, the rules that
+        `book` was edited from, what the edits cannot have changed is taken from the parent's rollout of the same task
+        and replicate, where there is one (DESIGN section 9): the same distribution for fewer calls.
         """
 
     async def replay(

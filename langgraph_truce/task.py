@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from langgraph_truce.errors import TaskError
+from langgraph_truce.errors import NOT_JSON, TaskError
 from langgraph_truce.rules.rule import content_hash
 
 
@@ -128,7 +128,7 @@ def _rows(path: Path) -> list[tuple[int, Mapping[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as e:
+        except NOT_JSON as e:
             raise TaskError(f"{path}:{n}: not a JSON object: {e}") from e
         if not isinstance(row, Mapping):
             raise TaskError(f"{path}:{n}: a task is a JSON object, got {type(row).__name__}")

@@ -10,15 +10,20 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from langgraph_truce.asking import keep, require_model, side_by_side
-from langgraph_truce.batch import role_of, rules_text
-from langgraph_truce.copying import copied, quoted_task, task_texts
+from langgraph_truce.batch import hung, role_of, rules_text
+from langgraph_truce.copying import Copies, quoted_task, task_texts
 from langgraph_truce.errors import EditError, ModelReplyError
-from langgraph_truce.prompts.quote import quoted
+from langgraph_truce.prompts.quote import INVISIBLE, quoted
+from langgraph_truce.redact import MASK, Redactor
 from langgraph_truce.rules.apply import apply
 from langgraph_truce.rules.edit import Edit, Suggestion
 from langgraph_truce.rules.rule import AgentRules, Rule, RuleBook, template_fields
 from langgraph_truce.seams import Batch, Lab, Memory, Writer
+from langgraph_truce.task import Task
 
+LONGEST = 2000
+"""Characters of a rule that a model writes, at most; a rule that is longer already may double."""
+_WORD = re.compile(r"[^\W_]")
 _MARKER = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)]|#{1,6})\s+")
 _ABOUT_RULES = re.compile(
     r"^\W*(?:add|include|insert|introduce|create|write|modify|change|rewrite|revise|update|extend|remove|delete)\b"
@@ -108,11 +113,16 @@ async def _text(s: Suggestion, batch: Batch, lab: Lab) -> str | ModelReplyError:
     if rules is None or (s.op == "MODIFY" and rule is None):
         return _clean(s.instruction)  # applying it will say what is missing; nothing to ask a model
     old = rule.text if rule else ""
-    texts = {"rules": rules_text(rules), "rule": old, "instruction": s.instruction, "reason": s.reason}
+    texts = {
+        **_common(s.agent, old, lab),
+        "rules": rules_text(rules),
+        "rule": old,
+        "instruction": s.instruction,
+        "reason": s.reason,
+    }
     fields = {
         **quoted(texts, lab.rng("quote", "write", s.agent, s.op, s.rule, s.instruction)),
-        **_common(s.agent, old, lab),
-        "op": f"{s.op} {s.rule}".rstrip(),
+        "op": f"{s.op} {rule.id if rule else ''}".rstrip(),
     }
     try:
         return _clean((await lab.ask("write", fields, WriteReply, purpose="write")).text)
@@ -134,14 +144,11 @@ async def _rewritten(agent: str, batch: Batch, lab: Lab) -> list[tuple[Suggestio
         support=max(s.support for s in wishes),
     )
     texts = {
+        **_common(agent, "\n".join(r.text for r in rules.rules), lab),
         "rules": rules_text(rules),
-        "suggestions": "\n".join(f"- {s.op} {s.rule}".rstrip() + f": {s.instruction}" for s in wishes),
+        "suggestions": "\n".join(f"- {s.op} {s.rule}".rstrip() + f": {hung(s.instruction)}" for s in wishes),
     }
-    everything = "\n".join(r.text for r in rules.rules)
-    fields = {
-        **quoted(texts, lab.rng("quote", "rewrite", agent)),
-        **_common(agent, everything, lab),
-    }
+    fields = quoted(texts, lab.rng("quote", "rewrite", agent))
     try:
         reply = await lab.ask("rewrite", fields, RewriteReply, purpose="write")
     except ModelReplyError as error:
@@ -179,7 +186,7 @@ def _as_changes(
 
 def _common(agent: str, text: str, lab: Lab) -> dict[str, str]:
     names = ", ".join(sorted(template_fields(text)))
-    return {"agent": agent, "profile": lab.about(role_of(agent)), "fields": names or "(none)"}
+    return {"agent": agent, "profile": lab.about(role_of(agent)), "fields": names}
 
 
 def _clean(text: str) -> str:
@@ -207,14 +214,11 @@ def _checked(
 ) -> tuple[tuple[Edit, ...], Memory]:
     """The pairs that apply, as edits; the others as errors in memory."""
     draft = _Draft(batch.book)
-    free = [
-        *(t for task in batch.tasks.values() for t in task_texts(task)),
-        *(rules.render() for rules in batch.book.agents.values()),
-    ]
+    copies = Copies(batch.validation, _free(batch))
     errors: list[dict[str, Any]] = []
     for suggestion, text in pairs:
         try:
-            _append(draft, suggestion, text, batch, free)
+            _append(draft, suggestion, text, batch, copies)
         except (EditError, ModelReplyError) as error:
             errors.append(
                 {"suggestion": suggestion.to_json(), "error": str(error), "iteration": batch.iteration}
@@ -222,11 +226,12 @@ def _checked(
     return tuple(draft.edits), keep(memory, "errors", errors)
 
 
-def _append(draft: _Draft, s: Suggestion, text: str | Exception, batch: Batch, free: Sequence[str]) -> None:
+def _append(draft: _Draft, s: Suggestion, text: str | Exception, batch: Batch, copies: Copies) -> None:
     """Add one edit to the draft.
 
     Raises:
-        EditError: it does not fit the book, repeats a rule, quotes no train task, or copies a validation task.
+        EditError: it does not fit the book, repeats a rule, quotes no train task, copies a validation task, or is no text
+            that a person can review.
         ModelReplyError: its text could not be read.
     """
     if isinstance(text, Exception):
@@ -237,8 +242,10 @@ def _append(draft: _Draft, s: Suggestion, text: str | Exception, batch: Batch, f
     )  # as the writer saw it: a second edit of it must not apply
     if rules and s.op != "DELETE" and any(_same(text, r.text) for r in rules.rules):
         raise EditError(f"{s.op} {s.rule} of {s.agent!r}: a rule says exactly this already")
-    if run := copied(text, batch.validation, free):
-        raise EditError(f"{s.op} of {s.agent!r} copies a validation task: ...{run}...")
+    if s.op != "DELETE" and (why := _unfit(text, seen.text if seen else "", s.kind)):
+        raise EditError(f"{s.op} {s.rule}".rstrip() + f" of {s.agent!r}: {why}")
+    if found := copies.find(text):
+        raise EditError(f"{s.op} of {s.agent!r} copies a validation task: ...{found}...")
     edit = Edit(
         id=f"e{batch.iteration}.{len(draft.edits) + 1}",
         op=s.op,
@@ -252,6 +259,53 @@ def _append(draft: _Draft, s: Suggestion, text: str | Exception, batch: Batch, f
     )
     draft.book = apply(batch.book, (*draft.edits, edit))
     draft.edits.append(edit)
+
+
+def _unfit(text: str, old: str, kind: str) -> str:
+    """Why a text cannot become a rule, whatever it says; empty where it can. `old` is the rule it replaces."""
+    if hidden := sorted(set(INVISIBLE.findall(text)) - set(INVISIBLE.findall(old))):
+        return f"it brings characters that no reviewer sees: {', '.join(f'U+{ord(c):04X}' for c in hidden)}"
+    if kind != "example" and len(text) > max(LONGEST, 2 * len(old)):
+        return f"{len(text)} characters are no single rule; {max(LONGEST, 2 * len(old))} are the most"
+    if text.strip() and not _WORD.search(text):
+        return f"{text.strip()[:20]!r} says nothing"
+    if Redactor().holds_secret(text) or (MASK in text and MASK not in old):
+        return "it carries a secret"
+    return ""
+
+
+def _free(batch: Batch) -> list[str]:
+    """Texts that an edit may quote."""
+    return [
+        *(t for task in batch.tasks.values() for t in task_texts(task)),
+        *(rules.render() for rules in batch.book.agents.values()),
+    ]
+
+
+def sealed(write: Writer, test: Sequence[Task]) -> Writer:
+    """`write`, with edits that copy a sealed test task taken out and recorded as errors (contract 10).
+
+    The decision itself never sees the test tasks; the optimizer wraps every writer so, also a user's own.
+    """
+
+    async def checked(batch: Batch, memory: Memory, lab: Lab) -> tuple[tuple[Edit, ...], Memory]:
+        edits, own = await write(batch, memory, lab)
+        copies = Copies(test, _free(batch))
+        bad = [e for e in edits if copies.find(e.text)]
+        if not bad:
+            return tuple(edits), own
+        words = [f"{e.op} of {e.agent!r} copies a test task" for e in bad]
+        errors = [
+            {"suggestion": e.suggestion.to_json(), "error": why, "iteration": batch.iteration}
+            for e, why in zip(bad, words, strict=True)
+            if e.suggestion is not None
+        ]
+        there = own.get("errors", [])
+        count = own.get("errors_count", 0) + len(errors)
+        kept = tuple(e for e in edits if e not in bad)
+        return kept, {**own, "errors": [*there, *errors], "errors_count": count}
+
+    return checked
 
 
 def _quoted(s: Suggestion, batch: Batch) -> str:

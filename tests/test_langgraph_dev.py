@@ -1,57 +1,39 @@
-"""`langgraph dev` opens every graph of `langgraph.json`, the optimizer among them."""
+"""`langgraph dev` opens every graph of `langgraph.json`; the optimizer runs there, and a client approves its edits."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langgraph_sdk import get_client
 
+from langgraph_truce.optimizer import aread_ledger
+from tests.dev_server import dev_server
+
 ROOT = Path(__file__).parents[1]
-START = 90
-"""Seconds the server may take to answer on a busy machine."""
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A development server over the repository's `langgraph.json`, ended by its own process id."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("langgraph-dev")  # the server keeps its state in the working directory
-    shutil.copy(ROOT / "langgraph.json", folder)
-    for name in ("graphs", "langgraph_truce", "pyproject.toml"):
-        (folder / name).symlink_to(ROOT / name)
-    command = [str(Path(sys.executable).with_name("langgraph")), "dev", "--no-browser", "--no-reload"]
-    environment = os.environ | {"LANGSMITH_TRACING": "false", "LANGGRAPH_STRICT_MSGPACK": "false"}
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            [*command, "--port", str(port)],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait(server, port, folder / "server.log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait(20)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's `langgraph.json` in a folder of its own."""
+    made = tmp_path_factory.mktemp("langgraph-dev")
+    shutil.copy(ROOT / "langgraph.json", made)
+    for name in ("graphs", "examples", "langgraph_truce", "pyproject.toml"):
+        (made / name).symlink_to(ROOT / name)
+    return made
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """A development server over it."""
+    with dev_server(folder, "--allow-blocking") as found:
+        yield found
 
 
 async def drawings(address: str) -> dict[str, set[str]]:
@@ -64,19 +46,6 @@ async def drawings(address: str) -> dict[str, set[str]]:
     return found
 
 
-def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Until the server listens; fails with its last words where it ends before."""
-    deadline = time.monotonic() + START
-    while time.monotonic() < deadline:
-        said = log.read_text(errors="replace")[-2000:]
-        assert server.poll() is None, f"the server ended: {said}"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"no answer in {START} s: {said}")
-
-
 async def test_every_graph_is_drawn(address: str) -> None:
     wanted = set(json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))["graphs"])
 
@@ -85,3 +54,31 @@ async def test_every_graph_is_drawn(address: str) -> None:
     assert wanted <= set(found)
     assert {"manager", "aggregator", "responder"} <= found["manager_worker"]
     assert {"rollout", "segment", "credit", "suggest", "merge", "write", "gate"} <= found["optimizer"]
+    assert found["approve_in_studio"] == found["optimizer"]
+
+
+async def test_edits_are_approved_through_the_server(address: str, folder: Path) -> None:
+    async with get_client(url=address) as client:
+        thread = (await client.threads.create())["thread_id"]
+
+        async def go(**given: Any) -> dict[str, Any]:
+            done = await client.runs.wait(thread, "approve_in_studio", raise_error=True, **given)
+            assert isinstance(done, dict)
+            return done
+
+        (asked,) = (await go(input={}))["__interrupt__"]
+        proposal = asked["value"]
+        assert "how" in proposal
+        assert proposal["comparison"]["fixed"]
+        (again,) = (await go(command={"resume": {"edits": {}}}))["__interrupt__"]
+        assert "has no answer" in again["value"]["problem"]
+        told = {e["id"]: {"answer": "accept"} for e in proposal["edits"]}
+        done = await go(command={"resume": {"edits": told, "by": "ann"}})
+
+    assert done["done"] == "all iterations done"
+    ledger = await aread_ledger(folder / "runs/studio")
+    assert ledger.finished
+    assert ledger.rules.version == done["version"] != done["initial"]
+    assert {line["approver"] for line in ledger.select(decision="accept") if line["kind"] == "review"} == {
+        "ann"
+    }

@@ -9,7 +9,8 @@ import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 from langgraph.func import entrypoint, task
 
-from langgraph_truce import Prompts, System, Task
+from langgraph_truce import System, Task
+from langgraph_truce.bind.found import Prompts
 from langgraph_truce.errors import UserMistake
 from langgraph_truce.rules import RuleBook, parse
 from langgraph_truce.testing import ScriptedModel, real_lab

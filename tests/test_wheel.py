@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+NAME = "langgraph_truce/"
 
 pytestmark = pytest.mark.slow
 
@@ -58,11 +59,29 @@ def test_the_wheel_has_one_top_level_name(wheel: Path) -> None:
         names = archive.namelist()
 
     assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"langgraph_truce"}
-    assert "langgraph_truce/graphs/manager_worker/graph.py" in names
-    assert "langgraph_truce/evaluators/exact_match.py" in names
-    assert "langgraph_truce/prompts/credit.md" in names
-    assert "langgraph_truce/py.typed" in names
     assert not [n for n in names if n.endswith(".gguf") or "/runs/" in n]
+
+
+def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    there = {
+        f"{inside}{file.relative_to(ROOT).as_posix()}"
+        for folder, inside in (("langgraph_truce", ""), ("graphs", NAME), ("evaluators", NAME))
+        for file in (ROOT / folder).rglob("*")
+        if file.is_file() and not {"__pycache__", "runs"} & set(file.parts)
+    }
+
+    assert there - names == set()
+    for one in (
+        "py.typed",
+        "prompts/credit.md",
+        "report/templates/report.html",
+        "report/templates/report.css",
+    ):
+        assert f"{NAME}{one}" in there
+    assert f"{NAME}graphs/manager_worker/graph.py" in there
+    assert f"{NAME}evaluators/exact_match.py" in there
 
 
 def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:

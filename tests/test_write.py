@@ -87,7 +87,7 @@ async def test_the_model_writes_modifications_and_text_that_is_not_ready() -> No
     edits, _ = await write_edits()(known, {}, lab)
     assert [e.text for e in edits] == ["Guess about {topic} only when sure.", "Check the units."]
     assert [a.fields["op"] for a in lab.asked] == ["MODIFY r2", "ADD"]
-    assert lab.asked[0].fields["fields"] == "topic"
+    assert lab.asked[0].fields["fields"].splitlines()[1] == "topic"
     assert "Guess about {topic}." in lab.asked[0].fields["rule"]
     _, memory = await write_edits(by_model=False)(known, {}, lab)
     assert "it would lose the template field {topic}" in memory["errors"][0]["error"]
@@ -158,7 +158,7 @@ async def test_an_unreadable_reply_is_an_error() -> None:
 
 async def test_a_rewritten_agent_becomes_edits_of_its_rules() -> None:
     def script(fields: Mapping[str, str]) -> dict[str, Any]:
-        assert fields["agent"] == "solver"
+        assert fields["agent"].splitlines()[1] == "solver"
         assert "- MODIFY r2: Guess less." in fields["suggestions"]
         rules = [
             ("r2", "Guess about {topic} when sure."),

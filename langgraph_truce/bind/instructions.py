@@ -14,6 +14,7 @@ from langgraph.config import get_store
 from langgraph.store.base import BaseStore
 
 from langgraph_truce.bind.context import TABLE, VERSION, configurable, current_config
+from langgraph_truce.bind.reads import note_here
 from langgraph_truce.errors import BindError
 from langgraph_truce.rules import RuleBook, RuleStore, read_rules
 
@@ -34,6 +35,7 @@ def instructions(role: str, *, round: int | None = None, beside: Beside = None) 
         UnknownNameError: the rules have no such role.
         RuleFileError: a rule file is broken.
     """
+    note_here(role, round)
     book = _candidate(role)
     if book is None:
         store = _store()
@@ -45,6 +47,7 @@ def instructions(role: str, *, round: int | None = None, beside: Beside = None) 
 
 async def ainstructions(role: str, *, round: int | None = None, beside: Beside = None) -> str:  # noqa: A002
     """As `instructions`, for async nodes: stores and files are read without blocking the event loop."""
+    note_here(role, round)
     book = _candidate(role)
     if book is None:
         folder = _folder(beside)

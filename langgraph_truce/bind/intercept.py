@@ -24,9 +24,10 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, var_child_runnable_config
 
-from langgraph_truce.bind.context import LISTEN, PROMPTS, TABLE, VERSION
-from langgraph_truce.bind.found import Prompts, Slot
+from langgraph_truce.bind.context import LISTEN, PROMPTS, ROLLOUT, TABLE, VERSION
+from langgraph_truce.bind.found import Message, Prompts, Slot
 from langgraph_truce.bind.match import edited, pattern
+from langgraph_truce.bind.reads import note
 from langgraph_truce.bind.rewrite import Edits, Slots, messages_of, rewritten
 from langgraph_truce.bind.turns import TURNS, candidate
 from langgraph_truce.entry_points import Entry, rewriting
@@ -227,10 +228,12 @@ def _raw(config: RunnableConfig | None) -> bool:
 
 
 def _role(config: RunnableConfig | None) -> str:
+    return role_path(_namespace(config))
+
+
+def _namespace(config: RunnableConfig | None) -> str:
     # a wrapper of the model with metadata of its own hides the node's: `configurable` still has the namespace
-    return role_path(
-        _told(config, "metadata", _NAMESPACE) or _told(config, "configurable", "checkpoint_ns") or ""
-    )
+    return _told(config, "metadata", _NAMESPACE) or _told(config, "configurable", "checkpoint_ns") or ""
 
 
 def _told(config: RunnableConfig | None, part: str, key: str) -> Any:
@@ -262,9 +265,16 @@ def _of_run(model: BaseChatModel, given: Any, name: str, config: RunnableConfig 
     role = _role(config)
     matched = False
     if (slots := active.roles.get(role)) is not None:
-        matched, given = rewritten(
-            model, given, lambda message, sent: slots.text(edits, message, sent), human=slots.human
-        )
+        rollout, namespace = _told(config, "configurable", ROLLOUT), _namespace(config)
+
+        def look(message: Message, sent: str) -> str | None:
+            if (found := slots.find(message, sent)) is None:
+                return None
+            for slot in found.slots:
+                note(slot.agent, rollout, namespace)
+            return found.text(edits, sent)
+
+        matched, given = rewritten(model, given, look, human=slots.human)
     for interception in counting:
         interception.count(role, matched=matched)
     return given

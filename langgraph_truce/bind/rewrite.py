@@ -30,6 +30,11 @@ class Found:
     slots: tuple[Slot, ...]
     values: Values
 
+    def text(self, edits: Edits, sent: str) -> str | None:
+        """What to send instead of `sent`; None where several slots have it and were edited apart."""
+        texts = [sent if (e := edits[s.agent]) is None else e.fill(self.values) for s in self.slots]
+        return texts[0] if texts.count(texts[0]) == len(texts) else None
+
 
 class Slots:
     """Some slots, ready to find the one that a text came from.
@@ -64,10 +69,8 @@ class Slots:
 
     def text(self, edits: Edits, message: Message, sent: str) -> str | None:
         """What to send instead of `sent`; None where no slot has it, or several do that were edited apart."""
-        if (found := self.find(message, sent)) is None:
-            return None
-        texts = [sent if (e := edits[s.agent]) is None else e.fill(found.values) for s in found.slots]
-        return texts[0] if texts.count(texts[0]) == len(texts) else None
+        found = self.find(message, sent)
+        return None if found is None else found.text(edits, sent)
 
 
 def rewritten(model: BaseChatModel, given: Any, look: Look, *, human: bool) -> tuple[bool, Any]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from langgraph_truce.errors import MissingExtra, RuleFileError, UnknownNameError, UserMistake
+from langgraph_truce.errors import NOT_JSON, MissingExtra, RuleFileError, UnknownNameError, UserMistake
 
 if TYPE_CHECKING:
     from langgraph_truce.rules import RuleBook, RuleStore
@@ -17,17 +17,25 @@ SQLITE = (".sqlite", ".db")
 POSTGRES = ("postgresql://", "postgres://")
 
 
-def read(place: str) -> RuleBook:
-    """The rule book at `place`: of a run folder the rules it ended with, of a store the active version.
+def read(place: str, version: str = "") -> RuleBook:
+    """The rule book at `place`: of a run the rules as they are now, or a `version`; of a store the active one, or a `version`.
 
     Raises:
-        UserMistake: nothing is there.
+        UserMistake: nothing is there; or a version of a place that has none.
+        UnknownNameError: no such version.
         RuleFileError: a file is broken; the message names file and line.
-        RunError: the run is not finished.
+        RunError: the run has not begun, or is damaged.
     """
     path = Path(place)
+    if is_run(place):
+        from langgraph_truce.optimizer import read_ledger
+
+        ledger = read_ledger(place)
+        return ledger.book(version) if version else ledger.rules
     if is_store(place):
-        return _read_store(place)
+        return _read_store(place, version)
+    if version:
+        raise UserMistake(f"{place} has no versions: --version {version} is for a run or a store")
     if path.suffix == ".json":
         return _read_json(path)
     if not path.is_dir():
@@ -35,10 +43,6 @@ def read(place: str) -> RuleBook:
             f"{path}: no such folder; give a folder of rule files (ROLE.md), a run folder, a .json file or a store "
             "(FILE.sqlite, postgresql://...)"
         )
-    if (path / "run.json").is_file():
-        from langgraph_truce.optimizer import read_run
-
-        return read_run(path).rules
     from langgraph_truce.rules import read_rules
 
     return read_rules(path)
@@ -76,16 +80,23 @@ def refuse_filled(place: str) -> None:
         raise UserMistake(f"{path} exists and is not overwritten; give another place or remove it")
 
 
+def is_run(place: str) -> bool:
+    """True where `place` is a run: its folder, or a database with the run's name behind `#`."""
+    if place.startswith(POSTGRES):
+        return "#" in place
+    return (Path(place) / "run.json").is_file()
+
+
 def is_store(place: str) -> bool:
-    """True where `place` is a database."""
+    """True where `place` is a database of rules."""
     return place.startswith(POSTGRES) or place.endswith(SQLITE)
 
 
-def _read_store(place: str) -> RuleBook:
+def _read_store(place: str, version: str = "") -> RuleBook:
     if not place.startswith(POSTGRES) and not Path(place).is_file():
         raise UserMistake(f"{place}: no such store")
     with _store(place) as store:
-        book = store.active()
+        book = store.load(version) if version else store.active()
     if book is None:
         raise UnknownNameError(
             f"{place} has no active rules; put some there with: langgraph-truce rules import"
@@ -120,7 +131,7 @@ def _read_json(file: Path) -> RuleBook:
         raise UserMistake(f"{file}: no such file")
     try:
         return RuleBook.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (*NOT_JSON, LookupError, TypeError, AttributeError) as e:
         raise RuleFileError(
             f"{file}: no rule book: {type(e).__name__}: {e}; write one with: langgraph-truce rules export"
         ) from e

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langgraph_truce.errors import RunError, TaskError
+from langgraph_truce.errors import NOT_JSON, RunError, TaskError
 
 if TYPE_CHECKING:
     from langgraph_truce.rollout.history import Thread
@@ -106,7 +106,7 @@ def _rows(file: Path, form: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         where = f"{file}:{number}"
         try:
             row = json.loads(line)
-        except ValueError as e:
+        except NOT_JSON as e:
             raise TaskError(f"{where}: not a JSON line ({e}); write {form}") from e
         if not isinstance(row, dict):
             raise TaskError(f"{where}: a line is a JSON object, got {type(row).__name__}; write {form}")

@@ -33,7 +33,7 @@ def demo(
     from langgraph_truce.cli import plan
     from langgraph_truce.cli.optimize import leave
     from langgraph_truce.methods import offline
-    from langgraph_truce.optimizer import optimize
+    from langgraph_truce.optimizer import Run, optimize
     from langgraph_truce.optimizer import plan as expect
     from langgraph_truce.report import Progress
 
@@ -47,5 +47,6 @@ def demo(
     )
     plan.show(expect(system, splits, method))
     with Progress() as progress:
-        result = optimize(system, splits, ready.score, method=method, run=run, seed=seed, on_event=progress)
+        settings = Run(run, on_event=progress)
+        result = optimize(system, splits, ready.score, method=method, run=settings, seed=seed)
     leave(result)

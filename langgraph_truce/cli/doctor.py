@@ -102,7 +102,8 @@ def _optional() -> tuple[Finding, ...]:
 
 
 def _embedded() -> tuple[Finding, Finding]:
-    from langgraph_truce.model.local import MODEL_NAME, PIP_LINES, weights
+    from langgraph_truce.model.local import PIP_LINES, weights
+    from langgraph_truce.model.resolve import MODEL_NAME
 
     server, model = PIP_LINES
     ok = _has("xllamacpp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from langgraph_truce.errors import UnknownNameError, UserMistake
 if TYPE_CHECKING:
     from langgraph_truce.cli.target import Settings
     from langgraph_truce.evaluate import Evaluate
+    from langgraph_truce.model import Budget, Patience
     from langgraph_truce.seams import Method
     from langgraph_truce.system import System
     from langgraph_truce.task import Splits, Task
@@ -94,6 +96,32 @@ def model(name: str, method_name: str) -> Any:
     return target.model(name)
 
 
+def budget(
+    calls: int | None, tokens: int | None, usd: float | None, seconds: float | None, prices: Path | None
+) -> Budget:
+    """The budget that `--budget-...` and `--prices` stand for; without any of them, no cap.
+
+    Raises:
+        UserMistake: a cap that is not above 0, or a price file that cannot be read.
+    """
+    from langgraph_truce.model import Budget
+
+    return Budget(calls, tokens, usd, seconds, prices)
+
+
+def patience(longest_pause: float | None) -> Patience:
+    """How endpoints are waited for, with what `--longest-pause` says.
+
+    Raises:
+        UserMistake: it is not above 0.
+    """
+    from langgraph_truce.model import Patience
+
+    if longest_pause is None:
+        return Patience()
+    return Patience(longest_pause=None if longest_pause == math.inf else longest_pause)
+
+
 EXAMPLES = 5
 """Tasks that a bare graph without rules is run on, to find its prompts."""
 
@@ -109,7 +137,9 @@ def load_system(
 ) -> System:
     """The system that the command line names; the prompts of a bare graph are found with the first of `examples`."""
     from langgraph_truce.cli import target
+    from langgraph_truce.optimizer.place import Place
 
+    kept = None if kept is None else Place.of(kept).folder
     first = [task.inputs for task in examples[:EXAMPLES]]
     return target.system(
         app, rules=rules, aggregator=aggregator, examples=first, kept=kept, settings=settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -40,7 +40,20 @@ Rules = Annotated[
         help="Folder of rule files (ROLE.md). Without it, the prompts of a bare graph are found by running the first tasks."
     ),
 ]
-Run = Annotated[Path, typer.Option(help="Run folder; the same folder again goes on where it stopped.")]
+Run = Annotated[
+    Path,
+    typer.Option(
+        help="Run folder, or postgresql://USER@HOST/DB#NAME; the same again goes on where it stopped."
+    ),
+]
+OldRun = Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or postgresql://USER@HOST/DB#NAME.")]
+Approve = Annotated[
+    Literal["auto", "ask", "file", "interrupt"],
+    typer.Option(
+        help="Who decides on edits that passed the gate: auto (nobody is asked), ask (at the terminal, rule by rule), "
+        "file (a YAML file in the run folder; edit it and give the same command again) or interrupt."
+    ),
+]
 Iterations = Annotated[
     int | None, typer.Option(min=1, help="At most so many iterations; default: the method's own.")
 ]
@@ -63,6 +76,45 @@ Tools = Annotated[
         "--tool",
         help="NAME=safe: replays (counterfactual credit) call this tool again; NAME=recorded: they give what it gave; "
         "NAME=forbidden. Several times, beside those that a System names.",
+    ),
+]
+BudgetCalls = Annotated[
+    int | None, typer.Option(min=1, help="Model calls that the run may make at most, over all its models.")
+]
+BudgetTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Tokens, in and out, at most. Every model then needs an output limit (max_tokens)."
+    ),
+]
+BudgetUsd = Annotated[
+    float | None,
+    typer.Option(help="Dollars at most. Every model then needs an output limit and a known price."),
+]
+BudgetSeconds = Annotated[
+    float | None, typer.Option(help="Seconds of the clock at most, over all starts of the run.")
+]
+PriceFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--prices",
+        help='JSON or TOML file, model -> {"input": ..., "output": ...}, dollars per million tokens; it comes before '
+        "the prices that are known without it.",
+    ),
+]
+CallTimeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Seconds one model call may take; beyond that it counts as a failure of the infrastructure and is tried again.",
+    ),
+]
+LongestPause = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="How long to wait for an endpoint that is down before ending in good order (exit code 75); inf: for ever. "
+        "Default: an hour.",
     ),
 ]
 _WAYS = ("safe", "recorded", "forbidden")

@@ -25,6 +25,11 @@ Place = Annotated[
 ]
 
 
+Version = Annotated[
+    str, typer.Option(help="This version of a run or store, by its hash; of a run the beginning is enough.")
+]
+
+
 @app.command()
 def show(
     place: Place,
@@ -32,13 +37,14 @@ def show(
     agent: Annotated[str, typer.Option(help="Only this agent.")] = "",
     rule: Annotated[str, typer.Option(help="Only this rule of the agent (r1, r2, ...).")] = "",
     text: Annotated[bool, typer.Option("--text", help="The instructions as they are sent.")] = False,
+    version: Version = "",
 ) -> None:
     """Print agents with their rules and rule ids."""
     from langgraph_truce.errors import UserMistake
 
     if rule and not agent:
         raise UserMistake(f"--rule {rule} needs --agent: rule ids count for each agent alone")
-    book = books.read(place)
+    book = books.read(place, version)
     for name in [agent] if agent else sorted(book.agents):
         rules = book.agent(name)
         said = rules.rule(rule).text if rule else rules.render() if text else _listed(rules)
@@ -60,16 +66,31 @@ def diff(old: Place, new: Place) -> None:
 def export(
     place: Place,
     to: Annotated[str, typer.Argument(help="New folder (Markdown files) or new .json file.")],
+    *,
+    version: Version = "",
 ) -> None:
-    """Write rules as Markdown files or one JSON file: those of a run, or the active ones of a store."""
+    """Write rules as Markdown files or one JSON file: those of a run, or the active ones of a store, or a version."""
     from langgraph_truce.bind.discover import read_prompts, write_prompts
 
-    book = books.read(place)
+    book = books.read(place, version)
     prompts = read_prompts(place)
     books.write(book, to)
     if prompts is not None and Path(to).is_dir():
         write_prompts(prompts, to)
-    typer.echo(f"{len(book.agents)} prompts written to {to}")
+    typer.echo(f"{len(book.agents)} prompts written to {to}, version {book.version}")
+
+
+@app.command()
+def history(
+    run: options.OldRun,
+    what: Annotated[str, typer.Argument(help="Only this agent, or one rule as AGENT/RULE.")] = "",
+) -> None:
+    """Print every version of a run's rules and the edits that made it; of a rule, also what was tried in vain."""
+    from langgraph_truce.optimizer import read_ledger
+    from langgraph_truce.optimizer.history_words import history_words
+
+    for line in history_words(read_ledger(run), what):
+        typer.echo(line)
 
 
 @app.command(name="import")

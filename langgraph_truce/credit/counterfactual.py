@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from langgraph_truce.betting import mean_interval
 from langgraph_truce.credit.arms import Arm, Replacement, check_replace, cost, edited_books, planned
 from langgraph_truce.credit.contributions import require_roles, worst
-from langgraph_truce.credit.interval import mean_interval
 from langgraph_truce.credit.replays import Measured, keep_refused, measure
 from langgraph_truce.errors import UserMistake
 from langgraph_truce.seams import Batch, Credit, Lab, Memory
@@ -105,7 +105,7 @@ def counterfactual_credit(
         replicates: replays of every arm and control; more narrow the interval.
         deterministic: replays of equal prompts give equal replies: the recorded outcome is the control, for no calls,
             and the interval has no width.
-        level: coverage of the interval (`credit/interval.py`); on a single task it is wide, `by_role_round` adds tasks up.
+        level: coverage of the interval (`betting.py`); on a single task it is wide, `by_role_round` adds tasks up.
         at_most: credit so many rollouts, the worst scores first (ties drawn by the run's seed); None credits all.
         failed_only: leave out rollouts with a score of 1.
         roles: role paths whose contributions are replaced; None takes all that act with rules or call a model.

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from langgraph_truce.credit.interval import mean_interval
+from langgraph_truce.betting import mean_interval
 from langgraph_truce.seams import Credit
 
 

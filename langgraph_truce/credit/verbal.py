@@ -128,19 +128,20 @@ def _fields(job: _Job, agents: Sequence[str], limits: tuple[int, int], lab: Lab)
     earlier = job.segments[: job.number]
     texts = {
         "task_context": task_text(job.task),
-        "global_evaluation": f"{outcome_text(outcome)}\nevaluator: {outcome.feedback or '(no comment)'}",
+        "global_evaluation": outcome_text(outcome),
+        "evaluator": outcome.feedback,
         "previous_iterations": "\n\n".join(
             f"{s.label}:\n{transcript(history, s.steps, limit_chars=max(limits[1] // len(earlier), 200))}"
             for s in earlier
         ),
-        "iteration_content": transcript(history, job.segment.steps, limit_chars=limits[0]),
+        "iteration_content": f"{job.segment.label}\n\n"
+        + transcript(history, job.segment.steps, limit_chars=limits[0]),
+        "agents": "\n".join(f"- {a}: {about}" if (about := lab.about(a)) else f"- {a}" for a in agents),
         "rules": _rules_shown(job, agents),
     }
-    listed = "\n".join(f"- {a}: {about}" if (about := lab.about(a)) else f"- {a}" for a in agents)
     return {
         **quoted(texts, lab.rng("quote", "credit", job.rollout.id, job.segment.id)),
-        "iteration_number": f"{job.number + 1} of {len(job.segments)} ({job.segment.label})",
-        "agents": listed or "(none: leave `agents` empty)",
+        "iteration_number": f"{job.number + 1} of {len(job.segments)}",
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from langgraph_truce.errors import EditError, GateRefused
-from langgraph_truce.gate.measure import Record, record, scores, told, untested
+from langgraph_truce.gate.measure import SCORE, Arm, Record, arms, record, told, untested
 from langgraph_truce.gate.paired import compare, pair
 from langgraph_truce.rules import apply
 from langgraph_truce.seams import Batch, Comparison, Lab, Memory, Verdict
@@ -41,9 +41,11 @@ class OnValidation:
         except EditError as e:
             why = f"the edits do not fit the rules: {e}"
             return self._without(why, (record(batch.edits, "error", None, 1.0, why),)), memory
-        numbers = range(self.replicates)
-        baseline = await scores(lab, batch.validation, batch.book, numbers)
-        candidate = await scores(lab, batch.validation, book, numbers)
+        tasks, before = batch.validation, Arm(lab, batch.book, 0)
+        after = Arm(lab, book, 0, parent=batch.book)
+        await before.buy(tasks, self.replicates)
+        await after.buy(tasks, self.replicates)
+        baseline, candidate = arms(SCORE, before, after, tasks)
         if not pair(baseline, candidate).tasks:
             why = "no task has a score in both arms: all rollouts were excluded"
             return self._without(why, (record(batch.edits, "error", None, 1.0, why),)), memory

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from langgraph_truce.errors import EvaluatorError, GateRefused, TaskError
 from langgraph_truce.seams import Comparison
@@ -24,11 +23,12 @@ Scores = Mapping[str, Sequence[float | None]]
 Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 9_999
-"""Sign patterns drawn where there are too many to enumerate; up to 13 non-zero differences are enumerated."""
+"""Sign patterns drawn where there are too many to enumerate."""
 TOLERATED = 0.05
 """Share of excluded candidate rollouts above which they count against the candidate (contract 5)."""
 _EPS = 1e-9
 _CHUNK = 1_000
+_UNITS = range(1, 13)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +81,59 @@ def pair(baseline: Scores, candidate: Scores) -> Pairs:
     )
 
 
+def left_out(baseline: Scores, candidate: Scores) -> Pairs:
+    """As `pair`, with the candidate's excluded rollouts left out, however many they are."""
+    return pair(baseline, {task: [s for s in row if s is not None] for task, row in candidate.items()})
+
+
 def sign_flip(
     differences: Floats, *, alternative: Alternative = "greater", seed: int = 0, resamples: int = RESAMPLES
 ) -> float:
     """p-value of "the differences are symmetric about 0", in (0, 1].
 
-    All sign patterns are enumerated where there are at most `resamples`; else `resamples` are drawn with `seed` and
-    the p-value is (b + 1) / (resamples + 1), which is valid at every level. Differences of 0 keep their sign either
-    way and are left out of the enumeration.
+    Exact where the differences are multiples of 1/12 or of a larger unit fraction (scores of 0 and 1: McNemar's test),
+    and where there are at most `resamples` sign patterns. Else `resamples` are drawn with `seed` and the p-value is
+    (b + 1) / (resamples + 1), which is valid at every level. Differences of 0 keep their sign either way and are left out.
     """
     moved = np.sort(differences[np.abs(differences) > _EPS])  # sorted: the order of tasks cannot matter
     if not moved.size:
         return 1.0
-    if moved.size == 1:  # two patterns; scipy wants two observations
-        return 1.0 if alternative == "two-sided" or moved[0] < 0 else 0.5
-    test = stats.permutation_test(
-        (moved,),
-        lambda x, axis: np.sum(x, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=resamples,
-        batch=_CHUNK,
-        alternative=alternative,
-        rng=np.random.default_rng(seed),
-    )
-    return float(test.pvalue)
+    sizes, total = np.sort(np.abs(moved)), float(moved.sum())
+    if alternative == "two-sided":
+        return min(1.0, 2 * _tail(sizes, abs(total), seed, resamples))
+    return _tail(sizes, total, seed, resamples)
+
+
+def _tail(sizes: Floats, total: float, seed: int, resamples: int) -> float:
+    """Chance that `sizes` with fair random signs add up to `total` or more."""
+    for unit in _UNITS:
+        steps = np.rint(sizes * unit)
+        if np.abs(sizes * unit - steps).max() < _EPS:
+            return _counted(steps.astype(int), round(total * unit))
+    n = sizes.size
+    if 2**n <= resamples:
+        signs = 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) - 1
+        return float(np.mean(signs @ sizes >= total - _EPS))
+    # a sum of random signs is twice the sum of a random subset, less all
+    least, reached = (total + float(sizes.sum())) / 2 - _EPS, 0
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, _CHUNK):
+        bits = rng.integers(0, 2, size=(min(_CHUNK, resamples - start), n), dtype=np.uint8)
+        reached += int(np.sum(bits @ sizes >= least))
+    return (reached + 1) / (resamples + 1)
+
+
+def _counted(steps: npt.NDArray[np.int_], total: int) -> float:
+    """As `_tail`, for whole numbers: the distribution of the sum, one step at a time."""
+    most = int(steps.sum())
+    chances = np.zeros(2 * most + 1)
+    chances[most] = 1.0
+    for step in steps.tolist():
+        moved = np.zeros_like(chances)
+        moved[step:] += chances[:-step] / 2
+        moved[:-step] += chances[step:] / 2
+        chances = moved
+    return min(1.0, float(chances[most + total :].sum()))
 
 
 def interval(
@@ -161,14 +189,20 @@ def compare(
             f"{len(baseline)} tasks); look for the infrastructure failure and run again"
         )
     d = pairs.differences
-    low, high = interval(d, level=level, seed=seed, resamples=resamples)
+    p = sign_flip(d, alternative=alternative, seed=seed, resamples=resamples)
+    return compared(pairs, p, interval(d, level=level, seed=seed, resamples=resamples), level)
+
+
+def compared(pairs: Pairs, p_value: float, bounds: tuple[float, float], level: float) -> Comparison:
+    """What `pairs` (at least one task) show, with a p-value and an interval of `level` that were made of them."""
+    d = pairs.differences
     return Comparison(
         n=len(pairs.tasks),
         estimate=float(np.mean(d)),
-        low=low,
-        high=high,
+        low=bounds[0],
+        high=bounds[1],
         level=level,
-        p_value=sign_flip(d, alternative=alternative, seed=seed, resamples=resamples),
+        p_value=p_value,
         baseline=float(np.mean(pairs.baseline)),
         candidate=float(np.mean(pairs.candidate)),
         fixed=tuple(t for t, x in zip(pairs.tasks, d, strict=True) if x > _EPS),

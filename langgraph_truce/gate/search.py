@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-from langgraph_truce.errors import EditError
+from langgraph_truce.errors import BudgetSpent
 from langgraph_truce.gate import spend
-from langgraph_truce.gate.measure import Record, record, scores, told
-from langgraph_truce.gate.paired import RESAMPLES, Scores, compare, pair
-from langgraph_truce.rules import Edit, apply
-from langgraph_truce.seams import Batch, Comparison, Lab
-
-_EPS = 1e-9
-_MOST_RESAMPLES = 199_999
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One candidate set, measured."""
-
-    edits: tuple[Edit, ...]
-    level: float
-    """Significance it may spend."""
-    decision: Literal["accept", "reject", "inconclusive", "error"]
-    """`error`: the edits do not fit the rules, or no task could be compared."""
-    why: str
-    comparison: Comparison | None = None
-    """None for an error."""
-
-    @property
-    def accepted(self) -> bool:
-        """True where the set passed."""
-        return self.decision == "accept"
+from langgraph_truce.gate.judge import Attempt, Judge, no_worse
+from langgraph_truce.gate.measure import Record, record
+from langgraph_truce.rules import Edit
 
 
 @dataclass(slots=True)
 class Search:
     """Attempts of one iteration against one baseline; `log` holds them in order, as JSON."""
 
-    lab: Lab
-    batch: Batch
-    baseline: Scores
-    replicates: range
-    delta_min: float
-    level: float
-    """Coverage of the intervals."""
+    judge: Judge
     trials: int
     """Candidate sets that may be measured."""
     log: list[Record] = field(default_factory=list)
+    cut: bool = False
+    """True where the budget ended the search after a set had passed: that one stays proven."""
+
+    @property
+    def least(self) -> float:
+        """The smallest share of a level that one number of replicates gets."""
+        return min(plan.share for plan in self.judge.plans)
 
     @property
     def left(self) -> int:
@@ -60,7 +36,7 @@ class Search:
 
     async def attempt(self, edits: Sequence[Edit], alpha: float, part: str) -> Attempt:
         """Measure the rules with `edits` applied, and decide at level `alpha`."""
-        attempt = await self._measure(tuple(edits), alpha, part)
+        attempt = await self.judge(edits, alpha, part)
         self.log.append(
             record(attempt.edits, attempt.decision, attempt.comparison, attempt.level, attempt.why)
         )
@@ -78,7 +54,13 @@ class Search:
             parts = _split(whole)
             won: list[Attempt] = []
             for part in parts[: min(most, self.left)]:
-                attempt = await self.attempt(part, alpha, f"a part of {len(part)} of {len(edits)} edits")
+                try:
+                    attempt = await self.attempt(part, alpha, f"a part of {len(part)} of {len(edits)} edits")
+                except BudgetSpent:
+                    if not won:
+                        raise
+                    self.cut = True
+                    break
                 most -= 1
                 if attempt.accepted:
                     won.append(attempt)
@@ -94,46 +76,19 @@ class Search:
         for place, edit in enumerate(order):
             # siblings: the sets that leave out one edit after the last one that went, see `spend`
             level = spend.child(current.level, len(order) - gone)
-            if len(current.edits) == 1 or self.left <= 0:
+            if len(current.edits) == 1 or self.left <= 0 or self.cut:
                 break
-            if not spend.reachable(level, len(self.batch.validation)):
+            if not spend.reachable(level * self.least, len(self.judge.tasks)):
                 break
             rest = [e for e in current.edits if e.id != edit.id]
-            attempt = await self.attempt(rest, level, f"without {edit.id}")
-            if attempt.accepted and _estimate(attempt) >= _estimate(current) - _EPS:
+            try:
+                attempt = await self.attempt(rest, level, f"without {edit.id}")
+            except BudgetSpent:
+                self.cut = True
+                break
+            if attempt.accepted and no_worse(attempt, current):
                 current, gone = attempt, place + 1
         return current
-
-    async def _measure(self, edits: tuple[Edit, ...], alpha: float, part: str) -> Attempt:
-        try:
-            book = apply(self.batch.book, edits)
-        except EditError as e:
-            return Attempt(edits, alpha, "error", f"{part} does not fit the rules: {e}")
-        found = await scores(self.lab, self.batch.validation, book, self.replicates)
-        if not pair(self.baseline, found).tasks:
-            return Attempt(
-                edits, alpha, "error", f"{part} has no task with a score in both arms: all were excluded"
-            )
-        comparison = compare(
-            self.baseline,
-            found,
-            level=self.level,
-            alternative="greater",
-            seed=self.lab.rng("gate", self.batch.iteration, *(e.id for e in edits)).getrandbits(32),
-            resamples=_resamples(alpha),
-        )
-        return self._decide(edits, alpha, part, comparison)
-
-    def _decide(self, edits: tuple[Edit, ...], alpha: float, part: str, c: Comparison) -> Attempt:
-        seen = f"{part} moved the score by {told(c)}, p = {c.p_value:.2g} against {alpha:.2g}"
-        if c.p_value <= alpha and c.estimate >= self.delta_min:
-            return Attempt(edits, alpha, "accept", seen, c)
-        if c.high < self.delta_min:
-            why = f"{seen}: even the upper end is below {100 * self.delta_min:g} points"
-            return Attempt(edits, alpha, "reject", why, c)
-        lack = "the gain is smaller than asked for" if c.p_value <= alpha else "a gain is not shown"
-        why = f"{seen}: {lack}"
-        return Attempt(edits, alpha, "inconclusive", why, c)
 
 
 def _estimate(attempt: Attempt) -> float:
@@ -153,8 +108,3 @@ def _weakest_first(edits: Sequence[Edit]) -> list[Edit]:
 
 def _support(edit: Edit) -> float:
     return edit.suggestion.support if edit.suggestion else 0.0
-
-
-def _resamples(alpha: float) -> int:
-    """Sign patterns to draw, so that a p-value at the level still rests on ten of them."""
-    return max(RESAMPLES, min(_MOST_RESAMPLES, math.ceil(10 / alpha)))

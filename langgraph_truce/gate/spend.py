@@ -7,7 +7,17 @@ improvement is at most alpha.
 train tasks; as long as nothing has been accepted, all that earlier gates tell is that they did not accept, so the
 candidates on that path are fixed before validation is looked at and the union bound holds. After an acceptance the
 baseline is measured on fresh replicates. (`Batch.history` tells a suggester decisions, never
-estimates: with those, bits of validation would reach it and the bound would be no theorem.)
+estimates: with those, bits of validation would reach it and the bound would be no theorem. Of a set that did not pass it tells
+one bit more, reject or inconclusive. Which set comes next may hang on that bit; that one which changes nothing passes does
+not, as long as the rollouts of all such sets have one law, which "changes nothing" says.)
+
+**A second gate in one iteration.** Where a person rewords an accepted set, the new set goes through the gate again. Then a run
+has at most 2 K gates: the caller passes every one of them a batch with `iterations = 2 K` (the first ones too), each spends
+alpha / 2 K, and the sum is alpha. The first gate's acceptance has moved the replicate offset in its memory, so the second
+gate measures both arms afresh. What is proven for a set that was worded after its author saw which validation tasks were
+fixed and broken: that a set that *changes nothing on these tasks* is accepted with at most that probability, for the signs of
+fresh paired differences are fair coins whatever was seen before. Not proven: that the gain holds on other tasks, to which
+words made for these may not carry over. The sealed test says that.
 
 **One iteration.** Hypotheses are candidate sets ("this set is no improvement"). They form trees that are known before any
 data is seen: one root for the joint set S with level a_S, one root for each half H_j (halves of halves too) with level
@@ -42,15 +52,16 @@ class Levels:
     """How many halves may be tried at most."""
 
 
-def levels(alpha_i: float, edits: int, tasks: int, trials: int) -> Levels:
+def levels(alpha_i: float, edits: int, tasks: int, trials: int, share: float = 1.0) -> Levels:
     """Levels for `edits` edits, `tasks` tasks and at most `trials` candidate sets (1 tries the joint set alone).
 
-    Where no halves are possible, or n tasks could never pass at their level (2^-n above it), the joint set gets all.
+    Where no halves are possible, or n tasks could never pass at their level (2^-n above `share` of it, the least that one
+    number of replicates gets), the joint set gets all.
     """
     halves = min(trials - 1, 2 * edits - 2)
     if halves > 0:
         split = Levels(JOINT_SHARE * alpha_i, (1 - JOINT_SHARE) * alpha_i / halves, halves)
-        if reachable(min(split.half, split.joint), tasks):
+        if reachable(share * min(split.half, split.joint), tasks):
             return split
     return Levels(alpha_i, 0.0, 0)
 
@@ -65,17 +76,19 @@ def reachable(level: float, tasks: int) -> bool:
     return 2.0**-tasks <= level
 
 
-def require(alpha: float, iterations: int, tasks: int) -> None:
-    """Refuse when `tasks` validation tasks can never pass at alpha / iterations.
+def require(alpha: float, iterations: int, tasks: int, share: float = 1.0) -> None:
+    """Refuse when `tasks` validation tasks can never pass at `share` of alpha / iterations.
 
     Raises:
         GateRefused: one sentence with the number of tasks that is needed, and `on_validation` as the way out.
     """
-    if reachable(alpha / iterations, tasks):
+    level = share * alpha / iterations
+    if reachable(level, tasks):
         return
-    needed = math.ceil(math.log2(iterations / alpha))
+    needed = math.ceil(-math.log2(level))
+    parts = "" if share == 1 else f" / {round(1 / share)} numbers of replicates"
     raise GateRefused(
         f"{tasks} validation tasks give p-values of at least {2.0**-tasks:.3g}, but each of {iterations} iterations may "
-        f"spend only {alpha / iterations:.3g} (alpha {alpha:g} / {iterations}); give at least {needed} validation tasks, "
+        f"spend only {level:.3g} (alpha {alpha:g} / {iterations}{parts}); give at least {needed} validation tasks, "
         "plan fewer iterations, or use on_validation(), which has no error control"
     )

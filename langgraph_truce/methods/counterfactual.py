@@ -37,7 +37,7 @@ def counterfactual(
         iterations: K.
         top_k: suggestions of the joint candidate.
         sample: train tasks drawn per iteration; None takes all.
-        gate: what decides on the joint candidate; default `paired_gate()`.
+        gate: what decides on the joint candidate; default `sequential_gate()`.
 
     Raises:
         UserMistake: a setting is out of range.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from langgraph_truce.credit import answer_credit
-from langgraph_truce.gate import paired_gate
+from langgraph_truce.gate import sequential_gate
 from langgraph_truce.merge import merge_suggestions
 from langgraph_truce.methods.truce import trials_of
 from langgraph_truce.seams import Gate, Method
@@ -33,10 +33,10 @@ def offline(
         sample: Train tasks drawn per iteration; None takes all.
         words: Telling words of one instruction.
         examples: Worked examples per agent and value of its last choice field.
-        gate: What decides on the joint candidate; default an exact paired test of the whole set, without pruning and
-            halving: every further candidate costs a run over the validation tasks.
+        gate: What decides on the joint candidate; default `sequential_gate` on the whole set, without pruning and halving: every
+            further candidate costs a run over the validation tasks.
     """
-    gate = gate or paired_gate(prune=False, halve=False)
+    gate = gate or sequential_gate(prune=False, halve=False)
     return Method(
         name="offline",
         segment=segment_each(by_round),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from langgraph_truce.credit import blame_test, verbal_credit
 from langgraph_truce.credit import outcome_only as by_outcome
-from langgraph_truce.gate import paired_gate
+from langgraph_truce.gate import sequential_gate
 from langgraph_truce.merge import merge_suggestions
 from langgraph_truce.seams import Gate, Method
 from langgraph_truce.segment import segment_each
@@ -39,14 +39,14 @@ def truce(
         top_k: k of eq. 5; ours is 5, the paper names none.
         sample: Train tasks drawn per iteration; None takes all.
         segment: How a trajectory is split: `by_round`, `by_agent_block`, `by_superstep`, `whole`, or your own.
-        gate: What decides on the joint candidate; default `paired_gate()`, an exact paired test.
+        gate: What decides on the joint candidate; default `sequential_gate()`: paired, alpha 0.05 per run, stops early.
         reuse: Read the train rollouts of unchanged rules again instead of running them afresh.
         patience: Stop after so many iterations without an acceptance.
         blame_tests: Check every verbal blame by replays with neutral words and with each sibling's in place of the accused
             contribution (`credit.blame_test`, whose settings a `dataclasses.replace` of `credit` reaches). What changes
             nothing loses its support, also true blame for an omission that no sibling's words repair.
     """
-    gate = gate or paired_gate()
+    gate = gate or sequential_gate()
     return Method(
         name="truce",
         segment=segment_each(segment),

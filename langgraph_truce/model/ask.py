@@ -1,7 +1,8 @@
 """Ask any chat model for a pydantic object.
 
 Ways, best first: the model's own structured output; a forced tool call; plain text with the schema in the prompt. A
-way the model cannot do is skipped, and remembered per model class and name. Whatever came back is read tolerantly; a
+way the model cannot do is skipped, and remembered per model class, model name and form where the error says so; a
+request that is refused for any other reason (too long, filtered) is only sent the other ways. Whatever came back is read tolerantly; a
 reply that cannot be read gets one repair round, then `ModelReplyError`. Connection errors, 429s and time-outs are the
 caller's: they pass through.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -28,10 +30,26 @@ M = TypeVar("M", bound=BaseModel)
 _QUOTED = 4000  # characters of a bad reply that the repair prompt quotes
 _CUT = {"length", "max_tokens", "MAX_TOKENS", "max_output_tokens"}
 _REFUSED_STATUS = {400, 404, 415, 422, 501}  # HTTP: the server does not take such a request
+_NEVER = re.compile(
+    r"not support|unsupported|not enabled|not available|unavailable|not implemented|not allowed|not permitted|requires?\b"
+    r"|unrecogni[sz]ed|unknown|unexpected|invalid (?:param|argument|value|type)|extra (?:field|input)s?|no endpoints found",
+    re.IGNORECASE,
+)
+_OF_WAY = re.compile(
+    r"response.?format|json.?(?:schema|object|mode)|structured.?output|guided|grammar|tools?\b|tool.?(?:choice|call|use)"
+    r"|function.?(?:s\b|call)",
+    re.IGNORECASE,
+)
+_TOO_MUCH = re.compile(
+    r"context.?(?:length|window|size)|too (?:long|large|many)|maximum|exceed|content.?(?:filter|policy)",
+    re.IGNORECASE,
+)
+"""Together: an error that says what a model cannot do (`never` and `of a way`), and not that this request was too much."""
+_NOT_IMPLEMENTED = 501
 _UNSUPPORTED = (NotImplementedError, AttributeError, TypeError, ValueError)
 
-_cannot: set[tuple[str, str, str]] = set()
-"""(model class, model name, way) that a server has refused in this process."""
+_cannot: set[tuple[str, str, str, str]] = set()
+"""(model class, model name, way, form) that a server has said, in this process, it cannot do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +106,10 @@ async def ask(model: Any, prompt: str, schema: type[M], *, config: RunnableConfi
         why = str(e)
     text = said(first)
     # seeded by what it quotes: the same bad reply gives the same prompt on resume, and finds its journalled answer
-    marker = draw_marker((prompt, text), random.Random(f"{prompt}\0{text}"))
+    marker = draw_marker((prompt, why, text), random.Random(f"{prompt}\0{text}"))
     again = load("repair").fill(
         {
-            "error": why,
+            "error": quote(why, marker),
             "marker": marker,
             "reply": quote(text[:_QUOTED], marker),
             "schema": json.dumps(form, ensure_ascii=False),
@@ -136,7 +154,12 @@ async def _send(
     """The reply of the first way that works; None for a reply that its own client refused to hand over."""
     last: Exception | None = None
     for way in ways:
-        known = (type(model).__qualname__, str(getattr(model, "model_name", "")), way.name)
+        known = (
+            type(model).__qualname__,
+            str(getattr(model, "model_name", "")),
+            way.name,
+            str(form["title"]),
+        )
         if known in _cannot and way is not ways[-1]:
             continue
         try:
@@ -152,7 +175,8 @@ async def _send(
             if not _refused(e) or way is ways[-1]:
                 raise
             last = e
-            _cannot.add(known)
+            if _says_never(e):
+                _cannot.add(known)
             continue
         return (got["raw"] if isinstance(got, dict) else got), way
     assert last  # the last way is plain text, which every runnable can do
@@ -169,6 +193,14 @@ def _prompt(way: Way, prompt: str, form: Mapping[str, Any]) -> str:
 def _refused(error: Exception) -> bool:
     """True where the server or its client cannot do such a request at all; False for bad luck."""
     return isinstance(error, NotImplementedError) or getattr(error, "status_code", None) in _REFUSED_STATUS
+
+
+def _says_never(error: Exception) -> bool:
+    """True where the error says that the model cannot do it this way, whatever is asked."""
+    if isinstance(error, NotImplementedError) or getattr(error, "status_code", None) == _NOT_IMPLEMENTED:
+        return True
+    said = str(error)
+    return bool(_NEVER.search(said) and _OF_WAY.search(said)) and not _TOO_MUCH.search(said)
 
 
 def _handed_back(error: Exception) -> AIMessage | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from langgraph.store.base import BaseStore, Op, PutOp
 
-from langgraph_truce.errors import RunError
+from langgraph_truce.errors import RunError, Unkept
 
 _GROUP = 256  # entries a transaction at most: far below what SQLite binds in one statement
 _BUSY = 4  # a group of so many says that more are on their way
@@ -24,6 +24,19 @@ class _Write:
     op: PutOp
     done: Callable[[], None]
     waiter: Future[None] | asyncio.Future[None]
+
+
+def unkept(error: Exception) -> Unkept:
+    """The sentence for a store that cannot take what it is given."""
+    if isinstance(error, Unkept):
+        return Unkept(*error.args)  # one for each who hears it: each gathers its own traceback
+    said = " ".join(str(error).split())
+    why = Unkept(
+        f"the run's files could not be written ({type(error).__name__}: {said}); what was to be kept was not used, and "
+        "nothing is half-written: the same command goes on once they can be"
+    )
+    why.__cause__ = error
+    return why
 
 
 class Committer:
@@ -48,7 +61,8 @@ class Committer:
         """Write `value` and return once it is committed; `done()` runs just before.
 
         Raises:
-            RunError: the store could not take it, or the committer is closed.
+            Unkept: the store could not take it.
+            RunError: the committer is closed.
         """
         waiter: Future[None] = Future()
         self._add(_Write(PutOp(namespace, key, dict(value), index=False), done, waiter))
@@ -97,14 +111,11 @@ class Committer:
 
     def _commit(self, group: list[_Write]) -> None:
         ops: list[Op] = [w.op for w in group]
-        why: RunError | None = None
+        why: Unkept | None = None
         try:
             self._store.batch(ops)
         except Exception as e:  # noqa: BLE001 - whatever the store raises belongs to the calls that wait
-            why = RunError(
-                f"the run's files could not be written ({type(e).__name__}: {e}); what was to be kept was not used"
-            )
-            why.__cause__ = e
+            why = unkept(e)
         else:
             self.groups += 1
             for write in group:
@@ -112,7 +123,7 @@ class Committer:
         _wake(group, why)
 
 
-def _wake(group: list[_Write], why: RunError | None) -> None:
+def _wake(group: list[_Write], why: Unkept | None) -> None:
     """Wake all who wait: one call into each event loop, not one each."""
     loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for write in group:
@@ -128,13 +139,13 @@ def _wake(group: list[_Write], why: RunError | None) -> None:
                 raise
 
 
-def _end_all(waiters: list[asyncio.Future[None]], why: RunError | None) -> None:
+def _end_all(waiters: list[asyncio.Future[None]], why: Unkept | None) -> None:
     for waiter in waiters:
         if not waiter.done():  # cancelled meanwhile; the reply is committed all the same
             _end(waiter, why)
 
 
-def _end(waiter: Future[None] | asyncio.Future[None], why: RunError | None) -> None:
+def _end(waiter: Future[None] | asyncio.Future[None], why: Unkept | None) -> None:
     if why is None:
         waiter.set_result(None)
     else:

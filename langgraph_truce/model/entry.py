@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,8 @@ class Entry:
     place: str = ""
     """Where in the system the call was made, for a reader; the key holds it too."""
     scope: Sequence[str] = field(default_factory=tuple)
+    asked: str = ""
+    """The model as it was asked for, `PROVIDER:MODEL`: what its price is found by."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; `from_json` reads it back equal."""
@@ -46,6 +48,7 @@ class Entry:
             "seconds": self.seconds,
             "place": self.place,
             "scope": list(self.scope),
+            "asked": self.asked,
         }
 
     @classmethod
@@ -60,6 +63,7 @@ class Entry:
             data["seconds"],
             data["place"],
             tuple(data["scope"]),
+            data.get("asked", ""),
         )
 
 
@@ -90,13 +94,14 @@ def model_of(generations: Sequence[Generation]) -> str:
     return ""
 
 
-def digest(scope: Sequence[str], place: str, llm: str, prompt: str) -> str:
+def digest(scope: Sequence[str], place: str, llm: str, prompt: str, mask: Callable[[str], str] = str) -> str:
     """SHA-256 name of a call, without its occurrence.
 
     Only the hash is stored: what a model's parameters hold is not written down. Object addresses and what no
-    provider reads again (ids, usage of earlier replies) do not count, so a resumed run finds its own calls.
+    provider reads again (ids, usage of earlier replies) do not count, so a resumed run finds its own calls. `mask` takes
+    secrets out of the prompt: no trace of them is kept, and a prompt that holds a masked reply has the same name.
     """
-    parts = [*scope, place, _ADDRESS.sub("", llm), sent(prompt)]
+    parts = [*scope, place, _ADDRESS.sub("", llm), mask(sent(prompt))]
     lengths = ",".join(str(len(p)) for p in parts)  # so that no two lists of parts run together
     return hashlib.sha256("".join([lengths, ";", *parts]).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -131,5 +136,5 @@ def _plain(value: Any) -> Any:
 def _decode(row: Mapping[str, Any]) -> Generation:
     if "message" not in row:
         return Generation(text=row["text"], generation_info=row["info"])
-    (message,) = messages_from_dict([dict(row["message"])])
+    (message,) = messages_from_dict([{"type": row["message"]["type"], "data": row["message"]["data"]}])
     return ChatGeneration(message=message, generation_info=row["info"])

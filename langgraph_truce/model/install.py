@@ -17,15 +17,16 @@ from langchain_core.globals import get_llm_cache, set_llm_cache
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolCallChunk
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config
 
-from langgraph_truce.entry_points import whole_streams
-from langgraph_truce.model.place import JournalCallback, current, pending
+from langgraph_truce.entry_points import Entry, attended, rewriting, whole_streams
+from langgraph_truce.model.attend import Attendance, journalling
+from langgraph_truce.model.place import current, pending, uncached
 
 _lock = threading.RLock()
 _count = 0
 _dispatcher: _Dispatcher | None = None
 _streams = ExitStack()
+_attendance = Attendance()
 
 
 class _Dispatcher(BaseCache):
@@ -89,7 +90,9 @@ def _put() -> None:
     global _dispatcher  # noqa: PLW0603
     _dispatcher = _Dispatcher(get_llm_cache())
     set_llm_cache(_dispatcher)
+    _streams.enter_context(rewriting(_note))
     _streams.enter_context(whole_streams(_whole))
+    _streams.enter_context(attended(_attendance))
 
 
 def _restore() -> None:
@@ -101,17 +104,17 @@ def _restore() -> None:
     _streams.close()
 
 
+def _note(model: BaseChatModel, given: Any, config: RunnableConfig | None, entry: Entry) -> Any:  # noqa: ARG001
+    """Remember whether the call that begins will ask the cache: one that does not asks the door at its start."""
+    uncached.set(model.cache is False or isinstance(model.cache, BaseCache))
+    return given
+
+
 def _whole(
     model: BaseChatModel, config: RunnableConfig | None
 ) -> Callable[[AIMessage], AIMessageChunk] | None:
     """A journalled stream is asked for as a whole, because streams go past LangChain's cache."""
-    return _chunk if model.cache is None and _journalled(config) else None
-
-
-def _journalled(config: RunnableConfig | None) -> bool:
-    callbacks = ensure_config(config).get("callbacks")
-    handlers = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ())
-    return any(isinstance(getattr(h, "journalling", h), JournalCallback) for h in handlers)
+    return _chunk if model.cache is None and journalling(config) is not None else None
 
 
 def call_chunks(message: AIMessage) -> list[ToolCallChunk]:

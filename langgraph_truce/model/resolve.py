@@ -7,8 +7,9 @@ from typing import Any
 from langchain_core.language_models.chat_models import BaseChatModel
 
 from langgraph_truce.errors import MissingExtra, UserMistake
-from langgraph_truce.model.local import local_model
 
+MODEL_NAME = "SmolLM2-135M-Instruct"
+"""The embedded model."""
 _WAY_OUT = 'give "embedded", "PROVIDER:MODEL" (such as "openai:gpt-4o"), or a LangChain chat model'
 
 
@@ -32,6 +33,8 @@ def resolve_model(model: str | BaseChatModel, **settings: Any) -> BaseChatModel:
     if not isinstance(model, str) or not model.strip():
         raise UserMistake(f"{model!r} is no chat model; {_WAY_OUT}")
     if model == "embedded":
+        from langgraph_truce.model.local import local_model
+
         return local_model(**settings)
     try:
         from langchain.chat_models import init_chat_model

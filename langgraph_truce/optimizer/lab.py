@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 from langgraph_truce import prompts
 from langgraph_truce.batch import agents_of
-from langgraph_truce.errors import ModelReplyError
+from langgraph_truce.errors import ModelReplyError, TruceError
 from langgraph_truce.model import Journal, JournalCallback, ask
+from langgraph_truce.model.failure import failure, sentence, turned_down
 from langgraph_truce.rollout.replayer import Replayer
 from langgraph_truce.rollout.run import Runner
 from langgraph_truce.rules import RuleBook
@@ -58,10 +59,16 @@ class RunLab:
         return self._runner.system.about(role)
 
     async def rollouts(
-        self, tasks: Sequence[Task], book: RuleBook, *, replicate: int = 0, purpose: str = "gate"
+        self,
+        tasks: Sequence[Task],
+        book: RuleBook,
+        *,
+        replicate: int = 0,
+        purpose: str = "gate",
+        parent: RuleBook | None = None,
     ) -> tuple[Rollout, ...]:
         """Run and evaluate `tasks` with `book`, in order; those that exist already are read."""
-        return await self._runner.run_all(tasks, book, replicate=replicate, purpose=purpose)
+        return await self._runner.run_all(tasks, book, replicate=replicate, purpose=purpose, parent=parent)
 
     @property
     def missed(self) -> Mapping[str, int]:
@@ -88,11 +95,26 @@ class RunLab:
         self._runner.books[book.version] = book
 
     async def ask(self, prompt: str, fields: Mapping[str, str], schema: type[M], *, purpose: str) -> M:
-        """Ask the model of `purpose`; equal questions of one run get the journalled answer."""
+        """Ask the model of `purpose`; equal questions of one run get the journalled answer.
+
+        One question whose endpoint fails all its tries, or that the endpoint turns down (too long), is a bad reply like
+        another: it is recorded and the run goes on. An endpoint that fails them all is paused by the door (`model.traffic`).
+
+        Raises:
+            ModelReplyError: no readable reply, or none at all.
+            RunStopped: the run is to end.
+        """
         model = self._models.get(purpose) or self._models.get("")
         if model is None:
             raise ModelReplyError(f"no model was given for {purpose!r}; pass model= to optimize()")
         text = prompts.load(prompt).fill(fields)
         callback = JournalCallback(self._journal, ("ask", purpose), purpose)
         async with self._gate:
-            return await ask(model, text, schema, config=RunnableConfig(callbacks=[callback]))
+            try:
+                return await ask(model, text, schema, config=RunnableConfig(callbacks=[callback]))
+            except TruceError:
+                raise
+            except Exception as error:
+                if not (failure(error, of_call=True) or turned_down(error)):
+                    raise
+                raise ModelReplyError(f"no reply to a question of {purpose!r}: {sentence(error)}") from error

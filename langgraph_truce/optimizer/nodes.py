@@ -15,12 +15,14 @@ from langgraph.errors import NodeError
 from langgraph.types import Command, Send
 
 from langgraph_truce.codec import to_json
-from langgraph_truce.errors import RunError
-from langgraph_truce.optimizer.ledger import lines
+from langgraph_truce.errors import BudgetSpent, RunError
+from langgraph_truce.optimizer import reviewing
+from langgraph_truce.optimizer.sealed import PLAN
 from langgraph_truce.optimizer.session import Session
 from langgraph_truce.optimizer.state import Block, State
-from langgraph_truce.rules import apply
+from langgraph_truce.rules import Edit, apply
 from langgraph_truce.seams import Batch, Comparison, Memory, Verdict
+from langgraph_truce.write import sealed
 
 BLOCKS = 32
 """At most so many `Send`s per iteration: their bookkeeping costs as much as a short rollout."""
@@ -47,12 +49,15 @@ class Boxes:
 
     async def tasks(self, state: State) -> Update:
         """Line 3: draw this iteration's train tasks."""
-        iteration = state["iteration"] + 1
+        first = {} if "initial" in state else await self._s.start()
+        iteration = state.get("iteration", 0) + 1
+        await reviewing.begin(self._s, iteration)
         train = [t.id for t in self._s.splits.train]
         size = min(self._s.method.sample or len(train), len(train))
         self._s.expect("rollouts", iteration, size)
         drawn = set(self._s.lab.rng("sample", iteration).sample(train, size))
         return {
+            **first,
             "iteration": iteration,
             "sample": [t for t in train if t in drawn],
             "decision": "",
@@ -126,7 +131,7 @@ class Boxes:
 
     async def write(self, state: State) -> Update:
         """Line 16, first half: suggestions become edits of single rules."""
-        return await self._decide(state, "write", self._s.method.write)
+        return await self._decide(state, "write", sealed(self._s.method.write, self._s.splits.test))
 
     async def gate(self, state: State) -> Update:
         """Does the joint candidate win on the validation tasks?"""
@@ -136,8 +141,10 @@ class Boxes:
         batch = await self._s.batch(state)
         memory = state["memory"]
         if batch.edits:
+            tests = reviewing.tests_planned(batch.iterations, reviewed=self._s.reviewer is not None)
+            batch = replace(batch, iterations=tests)
             verdict, own = await self._s.method.gate(batch, memory.get("gate", {}), self._s.lab)
-            memory = {**memory, "gate": dict(own)}
+            memory = {**memory, "gate": self._s.records.redact.json(dict(own))}
         else:
             verdict = Verdict(
                 "inconclusive", (), NOTHING, 0.0, "Nothing was suggested that could be written as an edit."
@@ -146,29 +153,25 @@ class Boxes:
         return {"memory": memory, "decision": verdict.decision if batch.edits else "none"}
 
     async def review(self, state: State) -> Update:
-        """After the gate, before anything is applied: the verdict goes into the ledger."""
-        batch = await self._s.batch(state)
-        verdict = await self._s.records.read_box(state["iteration"], "gate")
-        errors = state["memory"].get("write", {}).get("errors", [])
-        for index, line in enumerate(lines(batch, verdict, errors)):
-            await self._s.records.append(state["iteration"], index, line)
-        return {}
+        """After the gate, before anything is applied: the ledger, and where a person approves, the question."""
+        return await reviewing.review(self._s, state)
 
     async def apply(self, state: State) -> Update:
-        """Line 16, second half: the kept edits become the current rules."""
-        if state["decision"] != "accept":
+        """Line 16, second half: the edits that were proven and approved become the current rules."""
+        reviewed = await self._s.records.read_box(state["iteration"], "review")
+        if not reviewed["edits"]:
             return {"idle": state["idle"] + 1}
-        batch = await self._s.batch(state)
-        verdict = await self._s.records.read_box(state["iteration"], "gate")
-        kept = {e["id"] for e in verdict["edits"]}
-        book = apply(batch.book, [e for e in batch.edits if e.id in kept])
+        book = await self._s.book(state["version"])
+        book = apply(book, [Edit.from_json(e) for e in reviewed["edits"]])
         return {"version": await self._s.records.write_book(book), "idle": 0}
 
     def onward(self, state: State) -> str:
         """Line 2: the next iteration, or the end."""
         patience = self._s.method.patience
-        if state["iteration"] >= self._s.method.iterations or (
-            patience is not None and state["idle"] >= patience
+        if (
+            state["done"]
+            or state["iteration"] >= self._s.method.iterations
+            or (patience is not None and state["idle"] >= patience)
         ):
             return "test"
         return "tasks"
@@ -177,22 +180,27 @@ class Boxes:
         """Open the test split, once, with the rules as they came and as they are now (contract 8)."""
         tasks = self._s.splits.test
         versions = {"initial": state["initial"], "final": state["version"]}
-        rows: dict[str, Any] = {"versions": versions}
-        for arm, version in versions.items():
-            self._s.expect(f"test with the {arm} rules", state["iteration"], len(tasks))
-            rollouts = await self._s.lab.rollouts(tasks, await self._s.book(version), purpose="test")
-            rows[arm] = {r.task: to_json(replace(r.outcome, result=None)) for r in rollouts}
+        rows: dict[str, Any] = {"versions": versions, "stopped": state["done"], "early": state["done"]}
+        self._s.sealed.open()
+        try:
+            for arm, version in versions.items():
+                self._s.expect(f"test with the {arm} rules", state["iteration"], len(tasks))
+                rollouts = await self._s.lab.rollouts(tasks, await self._s.book(version), purpose="test")
+                rows[arm] = {r.task: to_json(replace(r.outcome, result=None)) for r in rollouts}
+        except (
+            BudgetSpent
+        ) as spent:  # half a test is no test: what ran is kept, and counts when there is more to spend
+            why = f"the sealed test could not be paid: {spent}"
+            rows |= {"initial": {}, "final": {}, "unpaid": True, "stopped": why}
         # as it was when the run ended: reading it again later must not change what it says it took
-        rows["meter"] = self._s.meter.snapshot()
+        rows["meter"] = self._s.sealed.metered(self._s.meter)
+        rows["planned"] = await self._s.records.read_box(0, PLAN) or {}
         rows["missed"] = dict(self._s.lab.missed)
         credit = state["memory"].get("credit", {})
         rows["refused"] = {**credit.get("refused_why", {}), **credit.get("untested_why", {})}
         await self._s.records.write_box(0, "test", rows)
-        return {
-            "done": "all iterations done"
-            if state["iteration"] >= self._s.method.iterations
-            else "no more gains"
-        }
+        full = state["iteration"] >= self._s.method.iterations
+        return {"done": state["done"] or ("all iterations done" if full else "no more gains")}
 
     async def _decide(self, state: State, name: str, decide: Decide) -> Update:
         iteration = state["iteration"]
@@ -202,4 +210,4 @@ class Boxes:
         result, own = await decide(batch, memory.get(name, {}), self._s.lab)
         await self._s.records.write_box(iteration, name, result)
         self._s.say(name, iteration, 1, 1)
-        return {"memory": {**memory, name: dict(own)}}
+        return {"memory": {**memory, name: self._s.records.redact.json(dict(own))}}

@@ -1,8 +1,11 @@
 """What a run leaves: rollouts, box results and the ledger, in a `BaseStore` under deterministic keys.
 
 A box run again overwrites equal content, so a crash between two writes leaves nothing half done. `BaseStore.search`
-has no order and gives ten items by default: keys are zero-padded, and pages are read to the end. Values are kept as
-ASCII JSON text, because neither orjson nor PostgreSQL's jsonb takes every string that a model can write.
+has no order that holds between two pages and gives ten items by default: keys are zero-padded, and a kind is read in one
+page. Values are kept as ASCII JSON text, because neither orjson nor PostgreSQL's jsonb takes every string that a model can write.
+
+The ledger is append-only: a line that is there is never written again, whatever comes under its number later. One writer
+at a time (`model/lease.py`) makes a look before the write enough for that.
 """
 
 from __future__ import annotations
@@ -10,32 +13,47 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from langgraph.store.base import BaseStore
 
 from langgraph_truce.codec import from_json, to_json
+from langgraph_truce.errors import NOT_JSON, RunError
 from langgraph_truce.model import Committer
+from langgraph_truce.model.stores import items_of, keys_of
+from langgraph_truce.redact import Redactor
+from langgraph_truce.rollout.keep import masked
 from langgraph_truce.rules import RuleBook
 from langgraph_truce.seams import Rollout
 
-PAGE = 200
-"""Items read at a time."""
+WHEN = "at"
+"""Field of a ledger line that may differ when a box is run again: the first stays."""
+_AFTER = "after"  # behind every iteration: letters sort after digits
+_log = logging.getLogger(__name__)
 
 
 class Records:
-    """Rollouts, box results, books and ledger of one run; writes are committed in groups before they return."""
+    """Rollouts, box results, books and ledger of one run; writes are committed in groups before they return.
 
-    def __init__(self, store: BaseStore, run: str = "run") -> None:
+    Args:
+        store: Any synchronous `BaseStore`; it stays the caller's to close.
+        namespace: Where in the store; one run, one namespace.
+    """
+
+    def __init__(self, store: BaseStore, namespace: tuple[str, ...] = ("run",)) -> None:
         self._store = store
-        self._run = run
+        self._namespace = namespace
         self._committer = Committer(store)
+        self.redact = Redactor()
+        """Masks secrets in everything that is kept."""
         self._rollouts: set[str] = set()
 
     async def open(self) -> Records:
-        """Learn which rollouts exist, so that asking for a new one costs no I/O."""
-        self._rollouts = {key for key, _ in await asyncio.to_thread(self._items, "rollouts")}
+        """Learn which rollouts exist, without reading them, so that asking for a new one costs no I/O."""
+        self._rollouts = set(await self._keys("rollouts"))
         return self
 
     def close(self) -> None:
@@ -43,11 +61,22 @@ class Records:
         self._committer.close()
 
     async def read_rollout(self, rollout_id: str) -> Rollout | None:
-        """The finished rollout `rollout_id`, or None."""
+        """The finished rollout `rollout_id`, or None.
+
+        Raises:
+            RunError: it is damaged, as everywhere here.
+        """
         if rollout_id not in self._rollouts:
             return None
         found = await self._get("rollouts", rollout_id)
-        return None if found is None else from_json(Rollout, found)
+        with _sound("rollouts", rollout_id):
+            return None if found is None else from_json(Rollout, found)
+
+    def masked(self, rollout: Rollout) -> Rollout:
+        """`rollout` as it will be read back: what decisions see must not depend on whether the run was resumed."""
+        data = to_json(rollout)
+        kept = self.redact.json(data)
+        return rollout if kept is data else from_json(Rollout, kept)
 
     async def write_rollout(self, rollout: Rollout) -> None:
         """Keep a finished rollout: outcome and trajectory in one transaction."""
@@ -56,11 +85,12 @@ class Records:
     async def read_checkpoints(self, rollout_id: str) -> bytes | None:
         """The packed checkpoints of a rollout, or None where they were not kept."""
         found = await self._get("checkpoints", rollout_id)
-        return None if found is None else base64.b64decode(found)
+        with _sound("checkpoints", rollout_id):
+            return None if found is None else base64.b64decode(found)
 
     async def write_checkpoints(self, rollout_id: str, packed: bytes) -> None:
         """Keep the packed checkpoints of a rollout; written before the rollout itself, so no kept rollout lacks them."""
-        await self._put("checkpoints", rollout_id, base64.b64encode(packed).decode())
+        await self._put("checkpoints", rollout_id, base64.b64encode(masked(packed, self.redact)).decode())
 
     async def read_box(self, iteration: int, box: str) -> Any:
         """The result of a box, as JSON; None where it has not run."""
@@ -79,7 +109,11 @@ class Records:
         found = await self._get("books", version)
         if found is None:
             raise KeyError(version)
-        return RuleBook.from_json(found)
+        with _sound("books", version):
+            book = RuleBook.from_json(found)
+            if book.version != version:
+                raise ValueError(f"its content has version {book.version}")
+            return book
 
     async def write_book(self, book: RuleBook) -> str:
         """Keep a rule book under its version."""
@@ -87,29 +121,67 @@ class Records:
         await self._put("books", version, book)
         return version
 
-    async def append(self, iteration: int, index: int, record: Mapping[str, Any]) -> None:
-        """One line of the ledger; the same (iteration, index) again is the same line again."""
-        await self._put("ledger", f"{iteration:06d}/{index:06d}", record)
+    async def append(self, iteration: int, index: int, line: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Add line `index` (from 0) of an iteration to the ledger, where it is not there yet.
+
+        A box that is run again after a crash writes the same line again; then the first one stays, with its time. A line
+        that differs in more than its time stays out too, and is logged: what was once in the ledger is never changed.
+
+        Returns:
+            The line that is in the ledger now.
+        """
+        key = f"{iteration:06d}/{index:06d}"
+        there: Mapping[str, Any] | None = await self._get("ledger", key)
+        if there is None:
+            await self._put("ledger", key, line)
+            return line
+        again = json.loads(json.dumps(self.redact.json(to_json(line))))
+        names = sorted((there.keys() | again.keys()) - {WHEN})
+        if differ := [n for n in names if there.get(n) != again.get(n)]:
+            _log.warning("ledger line %s came again with another %s; the first stays", key, ", ".join(differ))
+        return there
+
+    async def append_after(self, line: Mapping[str, Any]) -> int:
+        """Add a line behind all lines of the run, for what is done to it later (`revert`).
+
+        Returns:
+            Its number among those lines, from 0.
+        """
+        keys = [key for key in await self._keys("ledger") if key.startswith(_AFTER)]
+        await self._put("ledger", f"{_AFTER}/{len(keys):06d}", line)
+        return len(keys)
 
     async def ledger(self) -> tuple[Mapping[str, Any], ...]:
-        """The whole ledger, in order."""
-        return tuple([value for _, value in await asyncio.to_thread(self._items, "ledger")])
+        """The whole ledger: the iterations' lines in order, then those that were added after the run."""
+        items = await asyncio.to_thread(items_of, self._store, (*self._namespace, "ledger"))
+        return tuple([_loaded("ledger", item.key, item.value) for item in items])
 
     async def _get(self, kind: str, key: str) -> Any:
-        item = await asyncio.to_thread(self._store.get, (self._run, kind), key)
-        return None if item is None else json.loads(item.value["json"])
+        item = await asyncio.to_thread(self._store.get, (*self._namespace, kind), key)
+        return None if item is None else _loaded(kind, key, item.value)
 
     async def _put(self, kind: str, key: str, value: Any, done: Callable[[], None] = lambda: None) -> None:
-        text = json.dumps(to_json(value))
-        await self._committer.aput((self._run, kind), key, {"json": text}, done)
+        data = to_json(value)
+        # a masked book would be another one; prompts and edits with secrets are refused before they get here
+        text = json.dumps(data if kind == "books" else self.redact.json(data))
+        await self._committer.aput((*self._namespace, kind), key, {"json": text}, done)
 
-    def _items(self, kind: str) -> list[tuple[str, Any]]:
-        found: dict[str, Any] = {}
-        offset = 0
-        while True:
-            page = self._store.search((self._run, kind), limit=PAGE, offset=offset)
-            found |= {item.key: item.value["json"] for item in page}
-            if len(page) < PAGE:
-                break
-            offset += PAGE
-        return [(key, json.loads(found[key])) for key in sorted(found)]
+    async def _keys(self, kind: str) -> list[str]:
+        return await asyncio.to_thread(keys_of, self._store, (*self._namespace, kind))
+
+
+def _loaded(kind: str, key: str, value: Mapping[str, Any]) -> Any:
+    with _sound(kind, key):
+        return json.loads(value["json"])
+
+
+@contextmanager
+def _sound(kind: str, key: str) -> Iterator[None]:
+    """Whatever a stranger, or a broken disk, put under a key becomes a sentence."""
+    try:
+        yield
+    except (*NOT_JSON, LookupError, TypeError, AttributeError) as e:
+        raise RunError(
+            f"{key!r} among the run's {kind} is damaged ({type(e).__name__}: {e}); copy the run again from where it came from, "
+            "or begin it in a new place"
+        ) from e

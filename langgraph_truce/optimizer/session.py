@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langgraph_truce.codec import from_json
+from langgraph_truce.errors import BudgetSpent
 from langgraph_truce.model import Meter
 from langgraph_truce.optimizer.lab import RunLab
+from langgraph_truce.optimizer.ledger import told_so_far, with_deferred
 from langgraph_truce.optimizer.records import Records
+from langgraph_truce.optimizer.review import Reviewer
+from langgraph_truce.optimizer.sealed import Sealed
+from langgraph_truce.optimizer.settings import Event
 from langgraph_truce.optimizer.state import State
 from langgraph_truce.rollout.run import rollout_id
 from langgraph_truce.rules import Edit, RuleBook, Suggestion
@@ -17,11 +22,6 @@ from langgraph_truce.seams import Batch, Credit, Method, Rollout
 from langgraph_truce.system import System
 from langgraph_truce.task import Splits, Task
 from langgraph_truce.trajectory.step import Segment
-
-TOLD = ("iteration", "edit", "decision")
-"""What a suggester learns of earlier edits: never how well they scored on validation."""
-Event = Mapping[str, Any]
-"""Progress: `{"stage", "iteration", "done", "total", "meter"}`."""
 
 
 @dataclass
@@ -35,6 +35,10 @@ class Session:
     records: Records
     meter: Meter
     on_event: Callable[[Event], None]
+    reviewer: Reviewer | None = None
+    """Who answers for edits that passed the gate; None: they are applied."""
+    sealed: Sealed = field(default_factory=Sealed)
+    """The share of the budget that belongs to the test."""
     _rollouts: dict[str, Rollout] = field(default_factory=dict)
     _train: dict[str, Task] = field(default_factory=dict)
     _read: int = 0
@@ -58,6 +62,20 @@ class Session:
         meter = self.meter.snapshot()
         self.on_event({"stage": stage, "iteration": iteration, "done": done, "total": total, "meter": meter})
 
+    def tell(self, words: str) -> None:
+        """Tell the progress display why the run waits, or that it goes on."""
+        at = {"stage": self._stage, "iteration": self._iteration, "done": self._done, "total": self._total}
+        self.on_event({**at, "meter": self.meter.snapshot(), "words": words})
+
+    def stop_early(self, why: BudgetSpent) -> bool:  # noqa: ARG002 - the driver keeps it
+        """True where the run goes on to its test: always, for the test says where it cannot be paid."""
+        return True
+
+    async def untested(self) -> str | None:
+        """Why an earlier start ended before all was done ("" where it did not), if its test could not be paid; else None."""
+        test = await self.records.read_box(0, "test") or {}
+        return str(test["early"]) if test.get("unpaid") else None
+
     def task(self, task_id: str) -> Task:
         """The train task `task_id`."""
         if not self._train:
@@ -70,7 +88,7 @@ class Session:
 
     def remember(self, rollouts: Sequence[Rollout]) -> None:
         """Keep what was just run: the boxes of this iteration need not read it again."""
-        self._rollouts.update({r.id: r for r in rollouts if not r.outcome.excluded})
+        self._rollouts.update({r.id: self.records.masked(r) for r in rollouts if not r.outcome.excluded})
 
     async def rollouts(self, state: State) -> tuple[Rollout, ...]:
         """The counted train rollouts of this iteration, in sample order; the excluded ones are not here."""
@@ -87,6 +105,7 @@ class Session:
             if rollout is not None:
                 self._rollouts[name] = rollout
                 found.append(rollout)
+        self.sealed.learn(found)
         return tuple(found)
 
     async def batch(self, state: State) -> Batch:
@@ -101,7 +120,9 @@ class Session:
 
         segments = await self.records.read_box(iteration, "segment") or {}
         merged = await self.records.read_box(iteration, "merge")
-        ledger = await self.records.ledger()
+        edits = await box("write", Edit)
+        if await self.records.read_box(iteration, "write") is not None:
+            edits, _ = with_deferred(book, edits, await self.deferred(iteration))
         return Batch(
             iteration=iteration,
             iterations=self.method.iterations,
@@ -113,8 +134,19 @@ class Session:
             credits=await box("credit", Credit),
             targets=await box("select", str),
             suggestions=await box("suggest" if merged is None else "merge", Suggestion),
-            edits=await box("write", Edit),
-            history=tuple({k: line[k] for k in TOLD} for line in ledger if line["iteration"] < iteration),
+            edits=edits,
+            history=told_so_far(await self.records.ledger(), iteration),
+        )
+
+    async def deferred(self, iteration: int) -> tuple[Edit, ...]:
+        """Edits that a person put off to `iteration`."""
+        return tuple(Edit.from_json(e) for e in await self.records.read_box(iteration, "deferred") or ())
+
+    async def start(self) -> State:
+        """The state in which a run begins: the rules as they came, and nothing done yet."""
+        version = await self.records.write_book(self.system.book)
+        return State(
+            iteration=0, initial=version, version=version, sample=[], memory={}, decision="", idle=0, done=""
         )
 
     async def book(self, version: str) -> RuleBook:

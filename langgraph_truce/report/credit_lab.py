@@ -62,7 +62,13 @@ class ThreadLab:
         return self.describe(role)
 
     async def rollouts(
-        self, tasks: Sequence[Task], book: RuleBook, *, replicate: int = 0, purpose: str = "gate"
+        self,
+        tasks: Sequence[Task],
+        book: RuleBook,
+        *,
+        replicate: int = 0,
+        purpose: str = "gate",
+        parent: RuleBook | None = None,  # noqa: ARG002 - nothing is shared here
     ) -> tuple[Rollout, ...]:
         """Never: stored threads are read, not run.
 

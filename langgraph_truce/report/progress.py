@@ -13,15 +13,18 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from langgraph_truce.report.terminal import TOTAL
+from langgraph_truce.report.visible import visible
 
 log = logging.getLogger("langgraph_truce.progress")
 
+TOTAL = "total"
+"""The meter's row for all purposes together."""
 EVERY = 5.0
 """Seconds between two plain lines of one stage."""
 
 Event = Mapping[str, Any]
-"""`{"stage": str, "iteration": int, "done": int, "total": int, "meter": {purpose: {"calls", "input_tokens", ...}}}`."""
+"""`{"stage": str, "iteration": int, "done": int, "total": int, "meter": {purpose: {"calls", "input_tokens", ...}}}`; a pause
+has `"words"`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,16 @@ class Progress:
             self._bars.stop()
 
     def __call__(self, event: Event) -> None:
-        """Show `event`."""
+        """Show `event`; while a person is asked (stage `review`) the bar is out of the way.
+
+        What an event says in words, why the run waits or that it goes on, is shown at once, on a line of its own.
+        """
+        if words := event.get("words"):
+            said = visible(f"{_stage(event)}: {words}" if event["stage"] else str(words))
+            self._console.print(said, markup=False, highlight=False, soft_wrap=True)
+            return
+        if self._bars:
+            (self._bars.stop if event["stage"] == "review" else self._bars.start)()
         new = self._enter_stage(event)
         sight = self._sight(event)
         if self._bars:

@@ -1,201 +1,170 @@
-"""The report of a run for a terminal: scores, credit, edits with their evidence, what it cost."""
+"""The report of a run for a terminal: the facts of the page in short."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Sequence
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from langgraph_truce.seams import Comparison
+from langgraph_truce.report.figures import p_value, points, verdict
+from langgraph_truce.report.story import Cell, Cost, EditStory, Excluded, Mean, Noise, Shift, Story, Turn
+from langgraph_truce.report.visible import visible
+from langgraph_truce.trajectory.transcript import cut
 
 WIDTH = 110
 """Columns of a report that is not shown on a terminal."""
 
 SHOWN = 3
-"""Tasks and steps that are named; the rest is counted."""
+"""Tasks that are named; the rest is counted."""
+EDITS = 60
+"""Edits that are shown; the rest is counted."""
+SAID = 200
+"""Characters of a quoted step."""
+TEXT = 2_000
+"""Characters of a rule; a cut says how much is missing."""
 
-TOTAL = "total"
-"""The meter's row for all purposes together."""
-
-STYLE = {"accept": "green", "reject": "red", "inconclusive": "yellow", "pruned": "dim"}
-"""Colour of a verdict."""
-
-
-class Score(Protocol):
-    """A mean score with its interval."""
-
-    @property
-    def mean(self) -> float:
-        """In [0, 1]."""
-
-    @property
-    def low(self) -> float:
-        """Lower end of the interval."""
-
-    @property
-    def high(self) -> float:
-        """Upper end."""
-
-    @property
-    def n(self) -> int:
-        """Tasks."""
+STYLE = {
+    "accept": "green",
+    "reject": "red",
+    "error": "red",
+    "declined": "red",
+    "inconclusive": "yellow",
+    "deferred": "yellow",
+    "waiting": "yellow",
+    "pruned": "dim",
+    "reverted": "dim",
+}
+"""Colour of a verdict; the word says the same."""
 
 
-class RunResult(Protocol):
-    """What a report needs of a finished run (or of one that was read back)."""
-
-    @property
-    def baseline(self) -> Score:
-        """Sealed test, rules as they came."""
-
-    @property
-    def final(self) -> Score:
-        """Sealed test, rules as they are now."""
-
-    @property
-    def difference(self) -> Comparison:
-        """Final against baseline on the test tasks, two-sided."""
-
-    @property
-    def ledger(self) -> Sequence[Mapping[str, Any]]:
-        """One record per edit that was tried."""
-
-    @property
-    def iterations(self) -> Sequence[Mapping[str, Any]]:
-        """One record per iteration."""
-
-    @property
-    def credits(self) -> Mapping[str, Mapping[str, Any]]:
-        """Role -> `{"mean", "n"}`, and "rounds" where known: round -> mean."""
-
-    @property
-    def meter(self) -> Mapping[str, Mapping[str, Any]]:
-        """Purpose -> calls, hits, tokens, seconds; "total" is all of them."""
-
-    @property
-    def missed(self) -> Mapping[str, int]:
-        """Role path -> calls that no found prompt has the text of."""
-
-    @property
-    def refused(self) -> Mapping[str, int]:
-        """Why contributions could not be replayed -> how many."""
-
-    @property
-    def folder(self) -> Path:
-        """The run folder."""
-
-
-def render(result: RunResult, width: int = WIDTH) -> str:
+def render(story: Story, width: int = WIDTH) -> str:
     """The report as plain text, at most `width` columns wide."""
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
-    show(result, console)
+    show(story, console)
     assert isinstance(console.file, io.StringIO)
     return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
 
 
-def show(result: RunResult, console: Console) -> None:
+def show(story: Story, console: Console) -> None:
     """Print the report, in colour where the console has it."""
+    if story.state != "finished":
+        console.print(_text(f"{story.state.upper()}: {story.why}", "bold yellow"))
+    console.print(_text("".join(part.text for part in verdict(story))))
+    console.print()
     parts: tuple[tuple[str, RenderableType], ...] = (
-        ("Sealed test", scores(result)),
-        ("Iterations", iterations(result.iterations)),
-        ("Credit by role", credits_by_role(result.credits)),
-        ("Edits", edits(result.ledger)),
-        ("Model calls", meter(result.meter)),
+        ("Sealed test", scores(story)),
+        ("Iterations", iterations(story.turns)),
+        ("Credit by role and round", credits_by_role(story.credit)),
+        ("Edits", edits(story)),
+        ("Prediction shifts", shifts(story)),
+        ("Model calls", costs(story.costs)),
+        ("Noise floor", noise(story.noise)),
+        ("Left out", left_out(story.excluded)),
     )
     for title, part in parts:
         console.print(Text(title, style="bold"))
         console.print(Padding(part, (0, 0, 1, 2)))
-    for role, calls in sorted(result.missed.items()):
+    for role, calls in sorted(story.missed.items()):
         where = f"from {role}" if role else "from raw threads"
         console.print(
-            Text(f"{calls} model calls {where} have no prompt that discovery found: they went out unchanged.")
+            _text(
+                f"{calls} model calls {where} have no prompt that discovery found: they went out unchanged."
+            )
         )
-    for why, number in sorted(result.refused.items(), key=lambda item: (-item[1], item[0])):
+    for why, number in sorted(story.refused.items(), key=lambda item: (-item[1], item[0])):
         plural = "" if number == 1 else "s"
-        console.print(Text(f"{number} contribution{plural} could not be replayed: {why.rstrip('.')}."))
-    console.print(Text(f"Run folder: {result.folder}"), soft_wrap=True)
+        console.print(_text(f"{number} contribution{plural} could not be replayed: {why.rstrip('.')}."))
+    console.print(_text(f"Run folder: {story.run}"), soft_wrap=True)
 
 
-def scores(result: RunResult) -> RenderableType:
+def scores(story: Story) -> RenderableType:
     """Baseline and final with intervals, and the paired difference."""
-    table = _table("rules", "score", "interval", "tasks")
-    for name, score in (("as they came", result.baseline), ("as they are now", result.final)):
-        table.add_row(name, f"{score.mean:.3f}", f"{score.low:.3f} to {score.high:.3f}", str(score.n))
-    d = result.difference
-    table.add_row("difference", f"{d.estimate:+.3f}", f"{d.low:+.3f} to {d.high:+.3f}", str(d.n))
-    words = f"{p_value(d.p_value)} (paired, two-sided); {len(d.fixed)} tasks fixed, {len(d.broken)} broken"
-    left_out = sum(d.excluded.values())
-    return _stack(table, Text(words + (f"; {left_out} rollouts left out" if left_out else "")))
+    d = story.difference
+    if d is None:
+        return Text("not measured")
+    table = _table("", "score", "interval", "tasks")
+    for name, score in (("rules as they came", story.baseline), (story.last, story.final)):
+        if score is not None:
+            table.add_row(name, *_mean(score), str(score.n))
+    table.add_row("difference", points(d.estimate), f"{points(d.low)} to {points(d.high)}", str(d.n))
+    fixed = f"; {story.shift.rose} tasks fixed, {story.shift.fell} broken" if story.shift else ""
+    return _stack(table, Text(f"{p_value(d.p_value)} (paired, two-sided){fixed}"))
 
 
-def iterations(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+def iterations(turns: Sequence[Turn]) -> RenderableType:
     """One line per iteration: score on train, on validation, and the gate's sentence."""
-    if not rows:
-        return Text("none")
+    if not turns:
+        return Text("none was evaluated yet")
     table = _table("", "train", "validation", "decision", "why")
-    for row in rows:
-        before, after = row.get("validation_baseline"), row.get("validation_candidate")
-        tried = row.get("trials", True) and before is not None and after is not None
-        moved = f"{before:.3f} -> {after:.3f}" if tried else ""
-        train = row.get("train_score")
-        table.add_row(
-            str(row["iteration"]),
-            f"{train:.3f}" if train is not None else "",
-            moved,
-            _verdict(str(row.get("decision", ""))),
-            Text(str(row.get("words", ""))),
-        )
+    for t in turns:
+        moved = f"{t.baseline.mean:.3f} -> {t.candidate.mean:.3f}" if t.baseline and t.candidate else ""
+        train = f"{t.train.mean:.3f}" if t.train else ""
+        why = t.words
+        if t.needed is not None:
+            why += f" (about {t.needed:,} validation tasks would decide at the observed effect)"
+        if failed := [str(g.get("key")) for g in t.guards if not g.get("passed")]:
+            why += f" (guards not held: {', '.join(failed)})"
+        table.add_row(str(t.iteration), train, moved, _text(_by(t), STYLE.get(t.decision, "")), _text(why))
     return table
 
 
-def credits_by_role(credits_: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    """Mean credit of each role, worst first; by round where it is known."""
-    if not credits_:
+def credits_by_role(credit: Sequence[Cell]) -> RenderableType:
+    """Mean credit and number of credits of each role, over all and by round; worst first."""
+    if not credit:
         return Text("none was assigned")
-    rounds = sorted({int(r) for c in credits_.values() for r in c.get("rounds", {})})
-    table = _table("role", "mean credit", "credits", *(f"round {r}" for r in rounds))
-    for role, credit in sorted(credits_.items(), key=lambda item: (item[1]["mean"], item[0])):
-        by_round = {int(r): v for r, v in credit.get("rounds", {}).items()}
-        cells = [f"{by_round[r]:+.2f}" if r in by_round else "" for r in rounds]
-        table.add_row(Text(role), f"{credit['mean']:+.2f}", f"{credit['n']:.0f}", *cells)
+    rounds = sorted({c.round for c in credit if c.round is not None})
+    bare = any(c.round is None for c in credit) and bool(rounds)
+    table = _table("role", "mean credit", *(f"round {r}" for r in rounds), *(["no round"] if bare else []))
+    roles = dict.fromkeys(c.role for c in credit)
+    own = {role: [c for c in credit if c.role == role] for role in roles}
+    means = {r: sum(c.mean * c.n for c in found) / sum(c.n for c in found) for r, found in own.items()}
+    for role in sorted(roles, key=lambda r: (means[r], r)):
+        cells = {c.round: f"{c.mean:+.2f} ({c.n})" for c in own[role]}
+        whole = f"{means[role]:+.2f} ({sum(c.n for c in own[role])})"
+        row = [cells.get(r, "") for r in (*rounds, *([None] if bare else []))]
+        table.add_row(_text(role or "(whole round)"), whole, *row)
     return table
 
 
-def edits(ledger: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Each edit that was tried: verdict with its figures, text, reason, and the tasks and steps it rests on."""
-    if not ledger:
+def edits(story: Story) -> RenderableType:
+    """Each edit that was tried: verdict with its figures, text, reason, evidence, what happened later."""
+    if not story.edits:
         return Text("none was tried")
     table = Table.grid(padding=(0, 2, 1, 0))
-    for row in ledger:
-        table.add_row(str(row["iteration"]), _edit(row))
-    return _stack(
-        table,
-        Text("The figures are of the joint set that was tested; p against what the iteration may spend."),
-    )
+    for e in story.edits[:EDITS]:
+        table.add_row(str(e.iteration), _edit(e))
+    more = len(story.edits) - EDITS
+    rest = [Text(f"and {more} more; the HTML report and the ledger have them")] if more > 0 else []
+    figures = "The figures are of the joint set that was tested; p against what the iteration may spend."
+    return _stack(table, *rest, Text(figures))
 
 
-def _edit(row: Mapping[str, Any]) -> Text:
-    edit, wish = row["edit"], row["edit"].get("suggestion") or {}
-    decision, rule = str(row["decision"]), row.get("rule_id") or edit.get("rule") or "(new)"
+def _edit(e: EditStory) -> Text:
     block = Text.assemble(
-        (f"{edit['op']} {edit['agent']} {rule}", "bold"), ": ", (decision, STYLE.get(decision, ""))
+        (visible(f"{e.op} {e.agent} {e.rule or '(new)'}"), "bold"),
+        f" ({e.id})" if e.id else "",
+        ": ",
+        (visible(e.decision), STYLE.get(e.decision, "")),
     )
-    if row.get("p_value") is not None:
-        block.append(f", {row['estimate']:+.3f}, p {row['p_value']:.3g} of {row.get('alpha', 1.0):.3g}")
-        block.append(f", {len(row.get('fixed', ()))} tasks fixed, {len(row.get('broken', ()))} broken")
-    block.append("\n" + str(edit["text"] or row.get("before", "")))
-    asked = [f"asked for by {wish['support']:.0%} of the tasks"] if wish.get("support") else []
-    asked += [f"tasks {_some(wish['tasks'])}"] if wish.get("tasks") else []
-    steps = [str(step).rpartition("/")[2] for step in wish.get("evidence", ())]
-    asked += [f"steps {_some(steps)}"] if steps else []
-    for line in (wish.get("reason", ""), "; ".join(asked)):
-        block.append(f"\n{line}" if line else "", style="dim")
+    if e.p_value is not None and e.estimate is not None:
+        alpha = 1.0 if e.alpha is None else e.alpha
+        block.append(f", {points(e.estimate)}, p {e.p_value:.3g} of {alpha:.3g}")
+        block.append(f", {e.fixed} tasks fixed, {e.broken} broken")
+    block.append("\n" + visible(cut(e.after or e.before, TEXT)))
+    asked = [f"asked for by {e.support:.0%} of the tasks"] if e.support else []
+    asked += [f"tasks {_some(e.tasks)}"] if e.tasks else []
+    asked += [f"{e.cited} step{'' if e.cited == 1 else 's'} cited"] if e.cited else []
+    later = [f"{s.kind}: {s.decision} by {s.approver or 'nobody'}. {s.words}" for s in e.history[1:]]
+    wrong = [e.history[0].words] if e.history and e.decision == "error" else []
+    said = [
+        f"{q.step} of task {q.task}: {' '.join(cut(q.said, SAID).split())}" for q in e.quotes[:1] if q.found
+    ]
+    for line in (e.reason, "; ".join(asked), *said, *wrong, *later):
+        block.append(f"\n{visible(cut(line, TEXT))}" if line else "", style="dim")
     return block
 
 
@@ -206,35 +175,86 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(there[:SHOWN]) + more
 
 
-def meter(rows: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    """Calls and tokens per purpose, and how many replies the journal gave for nothing."""
-    if not rows:
-        return Text("none")
-    table = _table("purpose", "calls", "from the journal", "tokens in", "tokens out", "seconds")
-    for purpose, row in sorted(rows.items(), key=lambda item: (item[0] == TOTAL, item[0])):
-        figures = (
-            float(row.get(c) or 0) for c in ("calls", "hits", "input_tokens", "output_tokens", "seconds")
-        )
-        name = "all" if purpose == TOTAL else purpose or "other"
-        table.add_row(Text(name), *(f"{figure:,.0f}" for figure in figures))
+def shifts(story: Story) -> RenderableType:
+    """How many tasks rose, fell and stayed, on validation by iteration and on the sealed test."""
+    found: list[Shift] = [t.shift for t in story.turns if t.shift]
+    found += [story.shift] if story.shift else []
+    if not found:
+        return Text("nothing was compared")
+    table = _table("", "tasks", "wrong to right, or rose", "right to wrong, or fell", "stayed")
+    for s in found:
+        table.add_row(s.where, str(s.tasks), str(s.rose), str(s.fell), str(s.stayed))
     return table
 
 
-def p_value(p: float) -> str:
-    """A p-value as people write it."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"  # noqa: PLR2004 - the usual smallest figure
+def costs(rows: Sequence[Cost]) -> RenderableType:
+    """Calls, tokens and dollars per purpose beside the plan, and how many replies the journal gave for nothing."""
+    if not rows:
+        return Text("not known yet")
+    planned = any(c.planned for c in rows)
+    priced = any(c.usd is not None for c in rows if c.calls)
+    table = _table(
+        "purpose",
+        "calls",
+        *(["planned"] if planned else []),
+        "from the\njournal",
+        "tokens\nin",
+        "tokens\nout",
+        *(["dollars"] if priced else []),
+        "seconds",
+    )
+    for c in rows:
+        low, high = c.planned.get("calls") or (0, 0)
+        figures = [f"{c.calls:,}", *([f"{low:,} to {high:,}" if c.planned else ""] if planned else [])]
+        figures += [f"{c.hits:,}", f"{c.input_tokens:,}", f"{c.output_tokens:,}"]
+        figures += ["not known" if c.usd is None else f"{c.usd:,.4f}"] if priced else []
+        table.add_row(
+            _text("all" if c.purpose == "total" else c.purpose or "other"), *figures, f"{c.seconds:,.0f}"
+        )
+    lost = sum(c.unjournalled for c in rows if c.purpose != "total")
+    return _stack(table, *([Text(f"{lost:,} paid calls could not be journalled")] if lost else []))
 
 
-def _verdict(decision: str) -> Text:
-    return Text(decision, style=STYLE.get(decision, ""))
+def noise(found: Noise) -> RenderableType:
+    """How much the system differs from itself."""
+    words = found.source
+    if found.tasks and found.flips is not None:
+        words += f" With equal rules {found.flips:.0%} of {found.tasks} tasks score differently."
+    if found.tasks and found.floor is not None:
+        words += f" A difference of up to {found.floor:.3f} is noise in 95 % of cases."
+    needed = ", ".join(f"{gain} points: {tasks:,}" for gain, tasks in found.needed.items())
+    return _text(f"{words} Tasks needed: {needed}." if needed else words)
+
+
+def left_out(rows: Sequence[Excluded]) -> RenderableType:
+    """Rollouts that do not count, where there are any."""
+    some = [f"{x.where}, {x.arm}: {x.rollouts}" for x in rows if x.rollouts]
+    return _text("; ".join(some) or "no rollout")
+
+
+def _mean(m: Mean) -> tuple[str, str]:
+    return f"{m.mean:.3f}", f"{m.low:.3f} to {m.high:.3f}"
+
+
+def _by(t: Turn) -> str:
+    """The decision, and whose it is where it is a person's."""
+    return f"{t.decision} by {t.approver}" if t.approver not in {"", "gate"} else t.decision
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Words from the run: no markup is read in them, and nothing in them can move the terminal."""
+    return Text(visible(words), style=style)
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        # the figures stay on one line, the sentences give way
+        # the figures stay on one line where a sentence can give way; where none can, they wrap: cut, they would be wrong
         table.add_column(
-            column, overflow="fold", no_wrap=column != "why", ratio=1 if column == "why" else None
+            column,
+            overflow="fold",
+            no_wrap="why" in columns and column != "why",
+            ratio=1 if column == "why" else None,
         )
     return table
 

@@ -59,6 +59,10 @@ class CallRecorder(BaseCallbackHandler):
         self._nodes: dict[UUID, tuple[str, float]] = {}
         self._calls: dict[UUID, _Open] = {}
         self._parents: dict[str, UUID | None] = {}
+        self._failed: dict[UUID, ModelCall] = {}
+        """Model calls that ended with an error."""
+        self._retried: list[ModelCall] = []
+        """Those of them that were made again, unseen by the graph: no step holds them."""
         self._asking: set[str] = set()
         """Tasks whose last attempt ended with a question to a person."""
         self._before: dict[str, tuple[list[ModelCall], list[Mapping[str, Any]]]] = {}
@@ -80,6 +84,9 @@ class CallRecorder(BaseCallbackHandler):
                 done = [(t["name"], t["input"]) for t in run.tools]
                 run.tools[:0] = [t for t in tools if (t["name"], t["input"]) not in done]
             self._before.clear()
+            retried = {id(call) for call in self._retried}
+            for run in self.runs.values() if retried else ():
+                run.calls = [call for call in run.calls if id(call) not in retried]
             return list(self.runs.values())
 
     def _returned(self, task: str) -> Mapping[str, str]:
@@ -232,6 +239,12 @@ class CallRecorder(BaseCallbackHandler):
             self.journalling.on_llm_error(error, run_id=run_id, **kwargs)
         self._call_ends(run_id, None, None, error_text(error))
 
+    def retried(self, run_id: UUID) -> None:
+        """The run's own patience makes this failed call again; the graph sees the last try."""
+        with self.lock:
+            if (call := self._failed.pop(run_id, None)) is not None:
+                self._retried.append(call)
+
     def _call_starts(
         self,
         run_id: UUID,
@@ -260,9 +273,10 @@ class CallRecorder(BaseCallbackHandler):
             asked = opened.of[opened.slot]
             output = None if reply is None else self.contents.put(reply)
             model = _model_name(reply, response) or asked.model
-            opened.of[opened.slot] = ModelCall(
-                asked.prompt, output, model, _usage(reply, response), latency, error
-            )
+            ended = ModelCall(asked.prompt, output, model, _usage(reply, response), latency, error)
+            opened.of[opened.slot] = ended
+            if error:
+                self._failed[run_id] = ended
 
     # Tools -------------------------------------------------------------------------------------------------------
 

@@ -1,44 +1,35 @@
-"""Whose failure it was: the user's code is scored, the infrastructure is retried and then excluded (contract 5)."""
+"""Whose failure it was: the user's code is scored, the infrastructure is retried and then excluded (contract 5).
+
+The rule, in order:
+
+1. An exception with an attribute `infrastructure` says it itself, True or False: on its class, or set before it is
+   raised again. So a tool whose search API is down can have its rollouts excluded, and a node can insist on a score.
+2. A model call that failed for its endpoint's sake (`model/failure.py`), and that nothing at its place in the graph made
+   good since (a retry, a fallback), is the infrastructure's: also where the node swallowed it and went on without.
+3. So is what the client of a model provider raised, where a node calls it past LangChain.
+4. Everything else is the user's code: its own exceptions, a tool's lost connection, `System.timeout`, requests that the
+   endpoint refuses (400, 404, 413, 422: a prompt that is too long is the prompt's fault).
+
+A graph on a server (`RemoteGraph`) has its model calls there: any lost connection counts as the infrastructure's.
+"""
 
 from __future__ import annotations
 
-import asyncio
-
-_TRANSPORT = ("httpx", "httpcore", "httpx2", "httpcore2", "aiohttp", "requests", "urllib3")
-_RETRIABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+from langgraph_truce.model.failure import chain, infrastructure, of_provider
+from langgraph_truce.rollout.record import Recorded
 
 
-def infrastructure(error: BaseException) -> bool:
-    """True where `error`, or what caused it, is a failure of network or provider: a connection lost, a 429, a 5xx."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        if _one(current):
-            return True
-        current = current.__cause__ or current.__context__
-    return False
-
-
-def _one(error: BaseException) -> bool:
-    if isinstance(error, ConnectionError | asyncio.IncompleteReadError):
-        return True
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int):
-        return status in _RETRIABLE_STATUS
-    kind = type(error)
-    if kind.__module__.split(".")[0] in _TRANSPORT:
-        return any(
-            base.__name__ in {"TransportError", "ClientConnectionError", "RequestException"}
-            for base in kind.__mro__
-        )
-    return kind.__name__ in {"APIConnectionError", "APITimeoutError", "RateLimitError"}
-
-
-def sentence(error: BaseException) -> str:
-    """`Type: message`, the message cut at 500 characters."""
-    text = str(error)
-    return f"{type(error).__name__}: {text[:500]}{'…' if len(text) > 500 else ''}"  # noqa: PLR2004
+def fault(recorded: Recorded, *, remote: bool = False) -> BaseException | None:
+    """The failure of the infrastructure that spoiled a run; None where the run counts, whatever it ended with."""
+    error = recorded.error
+    if error is not None:
+        for one in chain(error):
+            said = getattr(one, "infrastructure", None)
+            if isinstance(said, bool):
+                return error if said else None
+        if of_provider(error) or (remote and infrastructure(error)):
+            return error
+    return recorded.unanswered
 
 
 def first(error: BaseException) -> BaseException:

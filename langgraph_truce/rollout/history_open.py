@@ -20,6 +20,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from langgraph_truce.errors import MissingExtra, UserMistake
+from langgraph_truce.model.stores import GUARDS
 
 _NEWEST_FIRST = "SELECT thread_id, max(checkpoint_id) FROM checkpoints GROUP BY thread_id ORDER BY 2 DESC"
 _WAYS = "give sqlite:///threads.db, the path of a SQLite file, or postgresql://USER@HOST/DATABASE"
@@ -143,6 +144,8 @@ def _sqlite(file: Path) -> sqlite3.Connection:
 
 def _checked(db: sqlite3.Connection, file: Path) -> sqlite3.Connection:
     try:
+        for guard in GUARDS:
+            db.execute(guard)
         tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.OperationalError:
         db.close()

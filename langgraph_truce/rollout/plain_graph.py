@@ -50,12 +50,12 @@ def durability(graph: Any, saver: object | None) -> Literal["sync", "async"]:
         return "async"
     known = _durability.get(graph)
     if known is None:
-        inside = any(sub.checkpointer is False for sub in _graphs_inside(graph))
+        inside = any(sub.checkpointer is False for sub in graphs_inside(graph))
         known = _durability[graph] = "async" if inside else "sync"
     return known
 
 
-def _graphs_inside(graph: Any) -> Iterator[Any]:
+def graphs_inside(graph: Any) -> Iterator[Any]:
     """Graphs that are nodes, or that node functions name: `get_subgraphs` passes over those without checkpoints."""
     seen: set[int] = set()
     todo: list[Any] = [node.bound for node in graph.nodes.values()]

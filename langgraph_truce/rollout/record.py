@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackManager
@@ -24,11 +25,18 @@ from langgraph_truce.rollout.interrupts import PLAIN, Ended, RunOptions, answere
 from langgraph_truce.rollout.plain_graph import durability, plain, run_plain, wanted_saver
 from langgraph_truce.rollout.remote import Heard, run_remote
 from langgraph_truce.rollout.tap import Tap, live_saver
-from langgraph_truce.rollout.task_runs import TaskRun, in_order
+from langgraph_truce.rollout.task_runs import TaskRun, in_order, ordered
 from langgraph_truce.rollout.thread import agather
 from langgraph_truce.store_copy import store_copy
 from langgraph_truce.trajectory.content import Contents
 from langgraph_truce.trajectory.step import Trajectory
+
+_TICK = 0.05
+"""Seconds between two looks at a time limit that moves while calls wait, at least."""
+_LOOK = 0.25
+"""And at most."""
+_LATE = 0.1
+"""Seconds that the end of a run may come after its limit: a busy event loop tells of both at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,12 @@ class Recorded:
     """What the user's graph raised."""
     unjoined: int = 0
     """Model calls that LangGraph's metadata did not follow (raw threads); no step holds them."""
+    refused: Exception | None = None
+    """Why the run's door refused a model call; then this run is no evidence of anything."""
+    unanswered: BaseException | None = None
+    """Why the endpoint of a model call failed, where nothing in the graph made that good."""
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    """LangGraph's task id -> id of the step; empty where the graph runs on a server."""
 
 
 async def record(
@@ -109,7 +123,7 @@ async def record(
         return Ended(state, questions)
 
     call = answered(run, graph_input, options, recorder.again)
-    state, error = await _run(call, options.timeout, behind)
+    state, error = await _run(call, options.timeout, behind, recorder.journalling)
     runs = tap.collect()
     if going_on is not None:
         runs = await _with_earlier(graph, going_on, thread, tap, runs)
@@ -150,7 +164,7 @@ async def _without_saver(
         return await run_plain(copied, given, run_config, options.context, recorder, writes)
 
     call = answered(run, graph_input, options, recorder.again)
-    state, error = await _run(call, options.timeout, None)
+    state, error = await _run(call, options.timeout, None, recorder.journalling)
     if wanted_saver(graph, error, recorder):
         recorder.again()
         return None
@@ -187,20 +201,28 @@ def _recorded(
     runs: list[TaskRun],
     aggregator: str,
 ) -> Recorded:
-    trajectory = Trajectory(rollout, in_order(runs, aggregator), recorder.contents.blobs)
-    return Recorded(state, trajectory, error, recorder.unjoined)
+    pairs = ordered(runs, aggregator)
+    trajectory = Trajectory(rollout, tuple(step for _, step in pairs), recorder.contents.blobs)
+    journalling = recorder.journalling
+    refused = journalling.refused if journalling else None
+    unanswered = next(iter(journalling.unanswered.values()), None) if journalling else None
+    tasks = {run.id: step.id for run, step in pairs}
+    return Recorded(state, trajectory, error, recorder.unjoined, refused, unanswered, tasks)
 
 
 async def _run(
-    call: Coroutine[Any, Any, Any], timeout: float | None, behind: SaveQueue | None
+    call: Coroutine[Any, Any, Any],
+    timeout: float | None,
+    behind: SaveQueue | None,
+    by: JournalCallback | None = None,
 ) -> tuple[Any, Exception | None]:
     """Run in a context of its own, then write what is queued; nothing of the run is left behind when this ends."""
     state: Any = None
     error: Exception | None = None
     try:
         try:
-            async with asyncio.timeout(timeout):
-                state = await asyncio.get_running_loop().create_task(call, context=contextvars.Context())
+            running = asyncio.get_running_loop().create_task(call, context=contextvars.Context())
+            state = await _within(timeout, running, by)
         except Exception as raised:  # noqa: BLE001 (whatever the user's graph raises is this rollout's outcome)
             error = raised
         if behind is not None:
@@ -211,6 +233,43 @@ async def _run(
         if behind is not None:
             await behind.close()
     return state, error
+
+
+async def _within(timeout: float | None, running: asyncio.Task[Any], by: JournalCallback | None) -> Any:
+    """What `running` gives within `timeout` seconds.
+
+    Those in which its model calls waited for endpoints do not count; those that journalled replies once took do. Else
+    a rollout whose first calls another one has paid for would have more time for the rest.
+
+    Raises:
+        TimeoutError: it takes longer; it is cancelled.
+    """
+    began = time.monotonic()
+
+    def left() -> float | None:
+        moved = 0.0 if by is None else by.lost.seconds - by.spared.seconds
+        return None if timeout is None else began + timeout + moved - time.monotonic()
+
+    try:
+        while not running.done():
+            seconds = left()
+            if seconds is not None and seconds <= 0:
+                if by is not None:
+                    by.cut_off()
+                raise TimeoutError
+            # looked at again and again: the limit may come nearer meanwhile
+            await asyncio.wait({running}, timeout=seconds and min(max(seconds, _TICK), _LOOK))
+        ended = await running
+        seconds = left()
+        if seconds is not None and seconds <= -_LATE:
+            raise TimeoutError
+        return ended
+    finally:
+        if not running.done():
+            running.cancel()
+            await asyncio.wait({running})
+        if running.done() and not running.cancelled():
+            running.exception()  # looked at: where this rollout was cancelled meanwhile, nobody else will
 
 
 def _config(config: RunnableConfig | None, rollout: str, recorder: CallRecorder) -> RunnableConfig:
@@ -226,6 +285,7 @@ def _config(config: RunnableConfig | None, rollout: str, recorder: CallRecorder)
         journalling = [h for h in listed if isinstance(h, JournalCallback)]
         if len(journalling) == 1:
             recorder.journalling = journalling[0]
+            recorder.journalling.recorder = recorder
             listed = [h for h in listed if h is not recorder.journalling]
         given["callbacks"] = [*listed, recorder]
     given["configurable"] = {"thread_id": rollout, **given.get("configurable", {})}

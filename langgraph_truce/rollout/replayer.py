@@ -14,7 +14,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from langgraph_truce.bind import RunContext
 from langgraph_truce.errors import ReplayRefused
-from langgraph_truce.rollout.keep import unpack
+from langgraph_truce.rollout.keep import packages_of, unpack
 from langgraph_truce.rollout.locate import Located, alocate
 from langgraph_truce.rollout.record import Recorded
 from langgraph_truce.rollout.replay import ReplayOptions, areplay
@@ -178,8 +178,8 @@ class Replayer:
                 f"the checkpoints of rollout {rollout.id!r} were not kept; use a method with forks=True, and fork train "
                 "rollouts only"
             )
-        saver = unpack(packed)
         graph: Any = self.runner.system.graph
+        saver = unpack(packed, packages=packages_of(graph))
         located = await alocate(graph, saver, rollout.id, self.runner.system.aggregator, rollout.trajectory)
         return _Source(saver, located)
 

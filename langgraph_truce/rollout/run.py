@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
@@ -14,27 +15,37 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from langgraph_truce.bind import RunContext, published
 from langgraph_truce.bind.intercept import candidate, intercepting
-from langgraph_truce.errors import SystemMismatch, TruceError
+from langgraph_truce.bind.reads import Reads, reading
+from langgraph_truce.errors import ReplayRefused
 from langgraph_truce.evaluate import Evaluate
-from langgraph_truce.model import Journal, JournalCallback
-from langgraph_truce.rollout.failure import first, infrastructure, sentence
+from langgraph_truce.model import Journal, JournalCallback, Patience
+from langgraph_truce.rollout.failure import first
 from langgraph_truce.rollout.heap import settled
 from langgraph_truce.rollout.interrupts import RunOptions
 from langgraph_truce.rollout.keep import pack
 from langgraph_truce.rollout.record import Recorded, record
+from langgraph_truce.rollout.shared import (
+    Origins,
+    Shared,
+    forked,
+    origin_of,
+    origin_saver,
+    reused,
+    safe_tools,
+    share,
+    whole_only,
+)
+from langgraph_truce.rollout.tries import Tries, users
 from langgraph_truce.rules import RuleBook
 from langgraph_truce.seams import Rollout
 from langgraph_truce.system import System
-from langgraph_truce.task import Outcome, Task
+from langgraph_truce.task import Task
 from langgraph_truce.threads import wide_threads
-from langgraph_truce.trajectory.plain import deep
+
+_log = logging.getLogger(__name__)
 
 RECURSION_LIMIT = 200
 """LangGraph supersteps a rollout may take; LangGraph's own default would let a loop run for hours."""
-ATTEMPTS = 3
-"""Tries of a rollout whose infrastructure failed, before it is excluded."""
-BACK_OFF = 0.5
-"""Seconds before the second try; doubled for every further one."""
 
 
 class RolloutStore(Protocol):
@@ -72,6 +83,21 @@ def rollout_id(version: str, task: str, replicate: int) -> str:
     return f"{version}/{task}/{replicate}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One call of `run_all`."""
+
+    rules: Rules
+    replicate: int
+    purpose: str
+    shared: Mapping[str, Shared] = field(default_factory=dict)
+    """What stands of the parent's rollouts, by task."""
+    tools: Mapping[str, Any] = field(default_factory=dict)
+    """What a fork may call."""
+    parent: bool = False
+    """True where these may be forked later."""
+
+
 @dataclass
 class Runner:
     """Runs tasks through a system with a rule book; finished rollouts are read, not run again."""
@@ -91,6 +117,14 @@ class Runner:
     """Tasks that were run, by id: what a replay is evaluated by."""
     books: dict[str, RuleBook] = field(default_factory=dict)
     """Books that were run with, by version."""
+    origins: Origins = field(default_factory=Origins)
+    """What is kept of the gate's baseline rollouts, so that those of candidates can go on from them."""
+    ran: Counter[str] = field(default_factory=Counter)
+    """Rollouts that were not read, by how: `whole`, `forked` (only what edits can have changed), `reused` (nothing)."""
+    whole: str = field(init=False)
+    """Why every rollout is run whole; "" where those of a candidate may share what edits cannot have changed."""
+    patience: Patience = field(default_factory=Patience)
+    """How often what the infrastructure spoiled is tried again."""
     slot: asyncio.Semaphore = field(init=False)
     """Held by everything that runs the system."""
     _fingerprint: str = field(init=False)
@@ -99,21 +133,52 @@ class Runner:
         # An own semaphore and never `max_concurrency`: LangGraph queues checkpoint writes behind the tasks there.
         self.slot = asyncio.Semaphore(self.system.in_flight)
         self._fingerprint = self.system.fingerprint
+        self.whole = whole_only(self.system)
 
     async def run_all(
-        self, tasks: Sequence[Task], book: RuleBook, *, replicate: int = 0, purpose: str = "task"
+        self,
+        tasks: Sequence[Task],
+        book: RuleBook,
+        *,
+        replicate: int = 0,
+        purpose: str = "task",
+        parent: RuleBook | None = None,
     ) -> tuple[Rollout, ...]:
-        """Every task, in order: len(result) == len(tasks)."""
+        """Every task, in order: len(result) == len(tasks).
+
+        With `parent`, what `book` cannot have changed of its rollouts is not run again (`rollout.shared`).
+        """
         self.tasks.update({task.id: task for task in tasks})
         async with self.under(book) as rules:
+            job = await self._job(tasks, rules, replicate, purpose, parent)
             try:
                 async with asyncio.TaskGroup() as group:
-                    futures = [group.create_task(self._one(t, rules, replicate, purpose)) for t in tasks]
+                    futures = [group.create_task(self._one(task, job)) for task in tasks]
             except (
                 BaseExceptionGroup
             ) as failures:  # the first says it all: its siblings were cancelled for it
                 raise first(failures) from failures
         return tuple(f.result() for f in futures)
+
+    async def _job(
+        self, tasks: Sequence[Task], rules: Rules, replicate: int, purpose: str, parent: RuleBook | None
+    ) -> _Job:
+        """What stands of the parent's rollouts: of all that are kept, or of none."""
+        if self.whole or parent is None:
+            return _Job(rules, replicate, purpose, parent=purpose == "gate" and not self.whole)
+        after = self.books[rules.version]
+        found: dict[str, Shared] = {}
+        try:
+            for task in tasks:
+                name = rollout_id(parent.version, task.id, replicate)
+                origin = self.origins.find(name)
+                ran = None if origin is None else await self.store.read_rollout(name)
+                if ran is not None and origin is not None:
+                    found[task.id] = share(ran, origin, parent, after)
+            return _Job(rules, replicate, purpose, found, safe_tools(self.system, found.values()))
+        except ReplayRefused as refused:
+            _log.info("rollouts of these rules are run whole: %s", refused)
+            return _Job(rules, replicate, purpose)
 
     @asynccontextmanager
     async def under(self, book: RuleBook) -> AsyncIterator[Rules]:
@@ -134,52 +199,96 @@ class Runner:
                     finally:
                         self.missed.update(interception.missed)
 
-    async def _one(self, task: Task, rules: Rules, replicate: int, purpose: str) -> Rollout:
-        name = rollout_id(rules.version, task.id, replicate)
+    async def _one(self, task: Task, job: _Job) -> Rollout:
+        name = rollout_id(job.rules.version, task.id, job.replicate)
         async with self.slot:
             rollout = await self.store.read_rollout(name)
             if rollout is None:
-                context = RunContext(rules.version, name, task.id, replicate, rules.prompts)
-                rollout = await self._fresh(task, context, purpose)
+                context = RunContext(job.rules.version, name, task.id, job.replicate, job.rules.prompts)
+                rollout = await self._fresh(task, context, job)
         if self.on_done is not None:
-            self.on_done(purpose)
+            self.on_done(job.purpose)
         return rollout
 
-    async def _fresh(self, task: Task, context: RunContext, purpose: str) -> Rollout:
-        """Run until the infrastructure holds; what is finished is kept, its checkpoints first."""
-        saver: InMemorySaver | None = None
-
-        async def once() -> Recorded:
-            nonlocal saver
-            saver = InMemorySaver() if self.keep is not None and purpose == "task" else None
-            return await self._recorded(task, context, purpose, saver)
-
-        rollout = await self.tried(once, task, context)
+    async def _fresh(self, task: Task, context: RunContext, job: _Job) -> Rollout:
+        """What can be shared, or a run until the infrastructure holds; what is finished is kept."""
+        shared = job.shared.get(task.id)
+        rollout = None if shared is None or self.whole else await self._partly(task, context, job, shared)
+        if rollout is None:
+            rollout = await self._whole(task, context, job)
         if not rollout.outcome.excluded:  # an exclusion is not kept: a resumed run tries again
-            if saver is not None and self.keep is not None:
-                await self.keep.write_checkpoints(rollout.id, pack(saver, rollout.id))
             await self.store.write_rollout(rollout)
         return rollout
+
+    async def _partly(self, task: Task, context: RunContext, job: _Job, shared: Shared) -> Rollout | None:
+        """The parent's rollout, or one that goes on from it; None where that turned out to be impossible."""
+        if not shared.first:
+            self.ran["reused"] += 1
+            return reused(shared, context.rollout, context.version)
+
+        async def once() -> Recorded:
+            return await forked(
+                self.system,
+                shared,
+                rollout=context.rollout,
+                # the plain scope of (task, replicate): a whole run finds the same replies
+                config=self.config(context, self.scope(task, context.replicate), job.purpose),
+                run=self.options(task),
+                tools=job.tools,
+            )
+
+        try:
+            rollout = await self.tried(once, task, context)
+        except ReplayRefused as refused:
+            self._share_no_more(str(refused))
+            return None
+        self.ran["forked"] += 1
+        return rollout
+
+    async def _whole(self, task: Task, context: RunContext, job: _Job) -> Rollout:
+        """Run from the start; of train rollouts the checkpoints are kept, of parents in memory what forks need."""
+        saver: InMemorySaver | None = None
+        recorded: Recorded | None = None
+        reads = Reads()
+
+        async def once() -> Recorded:
+            nonlocal saver, recorded, reads
+            saver = InMemorySaver() if self.keep is not None and job.purpose == "task" else None
+            if not job.parent:
+                return await self._recorded(task, context, job.purpose, saver)
+            saver = origin_saver()
+            with reading(context.rollout) as reads:
+                recorded = await self._recorded(task, context, job.purpose, saver)
+            return recorded
+
+        self.ran["whole"] += 1
+        rollout = await self.tried(once, task, context)
+        if saver is None or rollout.outcome.excluded:
+            return rollout
+        if recorded is None:
+            assert self.keep is not None
+            await self.keep.write_checkpoints(rollout.id, pack(saver, rollout.id))
+            return rollout
+        try:
+            self.origins.keep(rollout.id, origin_of(recorded, reads, saver, rollout.id))
+        except ReplayRefused as refused:
+            self._share_no_more(str(refused))
+        return rollout
+
+    def _share_no_more(self, why: str) -> None:
+        """From now on all rollouts run whole: which ones could be shared would depend on what they did."""
+        if not self.whole:
+            _log.info("rollouts are run whole from now on: %s", why)
+            self.whole = why
+            self.origins.clear()
 
     async def tried(
         self, once: Callable[[], Awaitable[Recorded]], task: Task, context: RunContext
     ) -> Rollout:
-        """What `once` recorded, evaluated; run again while the infrastructure fails, then excluded."""
-        for attempt in range(ATTEMPTS):
-            recorded = await once()
-            error = recorded.error
-            if error is None or not infrastructure(error):
-                outcome = await self._outcome(task, recorded)
-                break
-            if attempt + 1 < ATTEMPTS:
-                await asyncio.sleep(BACK_OFF * 2**attempt)
-        else:
-            assert error is not None
-            said = f"infrastructure failed {ATTEMPTS} times: {sentence(error)}"
-            outcome = Outcome(None, 0.0, excluded=said)
-        return Rollout(
-            context.rollout, task.id, context.replicate, context.version, outcome, recorded.trajectory
-        )
+        """What `once` recorded, evaluated; run again while the infrastructure fails, then excluded (`rollout.tries`)."""
+        scope = (self._fingerprint, str(self.seed))
+        tries = Tries(self.system, self.evaluate, self.journal, self.patience, scope, self.seed)
+        return await tries.rollout(once, task, context)
 
     async def _recorded(
         self, task: Task, context: RunContext, purpose: str, saver: InMemorySaver | None
@@ -187,7 +296,7 @@ class Runner:
         scope = self.scope(task, context.replicate)
         return await record(
             self.system.graph,
-            _own("inputs", self.system.graph_input, task, task),
+            users("inputs", self.system.graph_input, task, task),
             rollout=context.rollout,
             config=self.config(context, scope, purpose),
             saver=saver,
@@ -211,25 +320,5 @@ class Runner:
     def options(self, task: Task) -> RunOptions:
         """Time limit, context and answers of a run on `task`."""
         context = self.system.context
-        given = None if context is None else _own("context", context, task.inputs, task)
+        given = None if context is None else users("context", context, task.inputs, task)
         return RunOptions(self.system.timeout, given, self.system.interrupts)
-
-    async def _outcome(self, task: Task, recorded: Recorded) -> Outcome:
-        if recorded.error is not None:
-            said = sentence(recorded.error)
-            return Outcome(None, 0.0, feedback=f"The run ended with an error: {said}", error=said)
-        answer = _own("outputs", self.system.answer, recorded.state, task)
-        outcome = await self.evaluate(task, answer, trajectory=recorded.trajectory)
-        return replace(outcome, result=deep(outcome.result))
-
-
-def _own(name: str, function: Callable[[Any], Any], value: Any, task: Task) -> Any:
-    """What a function of the user's System gives, as an evaluator: one that raises is to be mended, not scored."""
-    try:
-        return function(value)
-    except TruceError:
-        raise
-    except Exception as wrong:
-        raise SystemMismatch(
-            f"System({name}=...) raised {type(wrong).__name__} on task {task.id!r}: {wrong}; mend the function"
-        ) from wrong

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from langgraph_truce.rules.place import role_words
 from langgraph_truce.rules.rule import AgentRules, Rule, RuleBook
-
-_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
-_MOSTLY_NEW = 0.3
+from langgraph_truce.rules.worded import worded
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ def _lines(change: Change) -> list[str]:
     if change.op != "MODIFY":
         sign, text = ("+", change.new) if change.op == "ADD" else ("-", change.old)
         return _block(f"  {sign} {change.rule}{note}  ", text)
-    old, new = _marked(change.old, change.new)
+    old, new = marked(change.old, change.new)
     out = [f"  ~ {change.rule}{note}"]
     return out if change.old == change.new else [*out, *_block("      - ", old), *_block("      + ", new)]
 
@@ -106,15 +103,11 @@ def _block(lead: str, text: str) -> list[str]:
     return [lead + head, *(" " * len(lead) + line for line in rest)]
 
 
-def _marked(old: str, new: str) -> tuple[str, str]:
+def marked(old: str, new: str) -> tuple[str, str]:
     """Both texts with the words that differ in brackets; as they are where little is common."""
-    a, b = _WORDS.findall(old), _WORDS.findall(new)
-    matcher = difflib.SequenceMatcher(None, a, b, autojunk=False)
-    if matcher.ratio() < _MOSTLY_NEW:
+    pieces = worded(old, new)
+    if not any(p.op == "same" for p in pieces):
         return old, new
-    left, right = [], []
-    for op, i, j, k, m in matcher.get_opcodes():
-        gone, come = "".join(a[i:j]), "".join(b[k:m])
-        left.append(gone if op == "equal" or not gone else f"[-{gone}-]")
-        right.append(come if op == "equal" or not come else f"{{+{come}+}}")
-    return "".join(left), "".join(right)
+    left = "".join(p.text if p.op == "same" else f"[-{p.text}-]" for p in pieces if p.op != "come")
+    right = "".join(p.text if p.op == "same" else f"{{+{p.text}+}}" for p in pieces if p.op != "gone")
+    return left, right

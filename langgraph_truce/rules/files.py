@@ -30,6 +30,8 @@ from langgraph_truce.rules.parse import parse
 from langgraph_truce.rules.rule import AgentRules, Rule, RuleBook, RuleSlot
 
 _SUFFIX = ".md"
+LARGEST = 1 << 20
+"""Bytes a rule file may have."""
 
 
 def read_rules(path: str | Path) -> RuleBook:
@@ -71,11 +73,15 @@ def write_rules(book: RuleBook, folder: str | Path) -> tuple[Path, ...]:
             f"{folder}: there are rule files of agents that are not in the book ({', '.join(strangers)}); "
             "remove them or write to another folder"
         )
+    for path in texts:
+        _inside(folder, path.parent)
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.draft")
-        draft.write_bytes(text.encode("utf-8"))
-        os.replace(draft, path)  # noqa: PTH105 - atomic also where the target exists
+        draft.unlink(missing_ok=True)  # a link that somebody laid there is not followed
+        with draft.open("xb") as file:
+            file.write(text.encode("utf-8"))
+        os.replace(draft, path)  # noqa: PTH105 - atomic also where the target exists; replaces a link, follows none
     return tuple(texts)
 
 
@@ -206,7 +212,10 @@ def _number(agent: str, rule_id: str) -> int:
 
 def _files(folder: Path) -> list[Path]:
     found = (file for file in folder.rglob(f"*{_SUFFIX}") if file.is_file())
-    return sorted(f for f in found if not any(part.startswith(".") for part in f.relative_to(folder).parts))
+    files = sorted(f for f in found if not any(part.startswith(".") for part in f.relative_to(folder).parts))
+    for file in files:
+        _inside(folder, file)
+    return files
 
 
 def _agent(folder: Path, file: Path) -> str:
@@ -223,9 +232,25 @@ def _checked(agent: str) -> str:
     return agent
 
 
+def _inside(folder: Path, path: Path) -> None:
+    """Refuse a path that a link leads out of the folder.
+
+    Raises:
+        RuleFileError: it does.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise RuleFileError(f"{path}: a link leads out of {folder}; copy what it points to into the folder")
+
+
 def _read(path: Path, agent: str) -> AgentRules:
     try:
-        source = path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise RuleFileError(
+                f"{path}: more than {LARGEST >> 10} KiB are no prompt; give a folder of rule files"
+            )
+        source = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RuleFileError(f"{path}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
     return load(agent, source, str(path))

@@ -25,10 +25,11 @@ from langgraph_truce.rules.layout import BLANK
 
 _OURS = re.compile(r"<!--( *)(\\*)(?=/?r\d|u[0-9A-Fa-f]{4,6}-->|next=)")
 _BODY = re.compile(
-    r"(?P<end>/)?(?P<id>r[1-9]\d*)(?P<attributes>(?: +\S+)*) *|u(?P<char>[0-9A-Fa-f]{4,6})|next=(?P<next>\d+) *"
+    r"(?P<end>/)?(?P<id>r[1-9]\d{0,8})(?P<attributes>(?: +\S+)*) *|u(?P<char>[0-9A-Fa-f]{4,6})|next=(?P<next>\d{1,9}) *"
 )
 _ODD = re.compile("[\x00\ud800-\udfff]|\r\\Z")
 _MAX = 0x10FFFF
+_DEEPEST = 1000  # spaces before a continuation line
 
 Kind = Literal["start", "end", "next"]
 
@@ -85,10 +86,12 @@ def decode(source: str, name: str) -> tuple[str, tuple[Mark, ...]]:
     """
     pieces: list[str] = []
     marks: list[Mark] = []
-    at = length = 0
+    at = length = counted = 0
+    line = 1
     while found := _OURS.search(source, at):
         kept = source[at : found.start()]
-        line = source.count("\n", 0, found.start()) + 1
+        line += source.count("\n", counted, found.start())
+        counted = found.start()
         where = f"{name}:{line}"
         if found[2]:
             kept += f"<!--{found[1]}{found[2][1:]}"
@@ -177,7 +180,11 @@ def _mark(match: re.Match[str], at: int, line: int, where: str) -> Mark:
         raise RuleFileError(
             f"{where}: rule {rule!r} has a task but is no example; write <!--{rule} example task=...-->"
         )
-    if attributes.get("indent") and indent_of(attributes["indent"]).strip(" \t"):
+    if (indent := attributes.get("indent", "")) and (
+        len(indent) > _DEEPEST
+        or (indent.isdecimal() and int(indent) > _DEEPEST)
+        or indent_of(indent).strip(" \t")
+    ):
         raise RuleFileError(
             f"{where}: indent={attributes['indent']!r} of rule {rule!r} is no number of spaces"
         )

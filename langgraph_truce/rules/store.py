@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
-from langgraph_truce.errors import RunError, UnknownNameError
+from langgraph_truce.errors import NOT_JSON, RunError, UnknownNameError
 from langgraph_truce.rules.rule import RuleBook
 
 T = TypeVar("T")
@@ -154,7 +154,10 @@ class RuleStore:
         if item is None:
             there = ", ".join((yield from self._versions())) or "none"
             raise UnknownNameError(f"the rule store has no version {version!r}; its versions are: {there}")
-        book = RuleBook.from_json(json.loads(item.value["book"]))
+        try:
+            book = RuleBook.from_json(json.loads(item.value["book"]))
+        except (*NOT_JSON, LookupError, TypeError, AttributeError) as e:
+            raise RunError(f"the rule store's entry {version!r} is damaged ({type(e).__name__}: {e})") from e
         if book.version != version:
             raise RunError(
                 f"the rule store's entry {version!r} is damaged: its content has version {book.version}"

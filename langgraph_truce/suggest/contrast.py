@@ -91,7 +91,7 @@ def contrast(*, words: int = 6, examples: int = 1, least: int = 2, share: float 
         tried = {
             (str(e.get("agent")), str(e.get("op")), str(e.get("text")))
             for trial in batch.history
-            if trial.get("decision") == "reject" and isinstance(e := trial.get("edit"), Mapping)
+            if trial.get("decision") in {"reject", "declined"} and isinstance(e := trial.get("edit"), Mapping)
         }
         found = [s for agent in _agents(batch) for s in _suggestions(agent, settings)]
         return tuple(s for s in found if (s.agent, s.op, s.instruction) not in tried), memory

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from langgraph_truce.asking import keep, require_model, side_by_side
 from langgraph_truce.batch import (
     credits_by_agent,
+    hung,
     mean_value,
     outcome_text,
     role_of,
@@ -88,7 +89,9 @@ def _cases(batch: Batch, score_below: float, credit_below: float) -> list[_Case]
     about = credits_by_agent(batch)
     for agent in batch.targets:
         tried = tuple(
-            h["edit"] for h in batch.history if h["decision"] == "reject" and h["edit"]["agent"] == agent
+            h["edit"]
+            for h in batch.history
+            if h["decision"] in {"reject", "declined"} and h["edit"]["agent"] == agent
         )
         worst: dict[str, Rollout] = {}
         credited = {c.rollout for c in about.get(agent, ())}
@@ -127,6 +130,8 @@ def _fields(case: _Case, batch: Batch, limits: tuple[int, int, int], lab: Lab) -
     """The prompt's fields; the marker depends on agent and rollout alone, so equal calls are journalled once."""
     rollout, own = case.rollout, steps_of(case.rollout, batch.book, case.agent)
     texts = {
+        "agent": case.agent,
+        "profile": lab.about(role_of(case.agent)),
         "task_context": task_text(batch.tasks[rollout.task]),
         "result_context": outcome_text(rollout.outcome),
         "result_evaluation": cut(rollout.outcome.feedback, _FEEDBACK_CHARS),
@@ -137,13 +142,12 @@ def _fields(case: _Case, batch: Batch, limits: tuple[int, int, int], lab: Lab) -
             rollout.trajectory, rollout.trajectory.step_ids - set(own), limit_chars=limits[2]
         ),
         "history": "\n".join(
-            f"- {e['op']} {e['rule']}".rstrip() + f": {e['text'] or '(the rule goes)'}" for e in case.tried
+            f"- {e['op']} {e['rule']}".rstrip() + f": {hung(e['text']) or '(the rule goes)'}"
+            for e in case.tried
         ),
     }
     return {
         **quoted(texts, lab.rng("quote", "suggest", case.agent, rollout.id)),
-        "agent": case.agent,
-        "profile": lab.about(role_of(case.agent)),
         "performance": _performance(case, own),
         "at_most": str(limits[0]),
     }
@@ -161,7 +165,9 @@ def _performance(case: _Case, own: Sequence[str]) -> str:
 def _credit_line(credit: Credit) -> str:
     value = f"{credit.value:+.2f}" if credit.value is not None else f"influence {credit.influence}"
     place = credit.segment or "whole run"
-    return f"- {place}, {credit.role or 'all agents'}, {value}: {credit.words} [{', '.join(credit.steps)}]"
+    return (
+        f"- {place}, {credit.role or 'all agents'}, {value}: {hung(credit.words)} [{', '.join(credit.steps)}]"
+    )
 
 
 def _fault(said: SuggestedEdit, case: _Case) -> str:

@@ -93,7 +93,13 @@ class FakeLab:
         return self._about.get(role, "")
 
     async def rollouts(
-        self, tasks: Sequence[Task], book: RuleBook, *, replicate: int = 0, purpose: str = "gate"
+        self,
+        tasks: Sequence[Task],
+        book: RuleBook,
+        *,
+        replicate: int = 0,
+        purpose: str = "gate",
+        parent: RuleBook | None = None,  # noqa: ARG002 - nothing is shared here
     ) -> tuple[Rollout, ...]:
         """Run every task, in order; `purpose` is not used.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from langgraph_truce.errors import RunError
+from langgraph_truce.errors import NOT_JSON, RunError
 from langgraph_truce.trajectory.step import ModelCall, Step, Trajectory, Usage
 
 SCHEMA = 1
@@ -89,7 +89,7 @@ def step_from_json(row: Mapping[str, Any]) -> Step:
 def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as broken:
+    except NOT_JSON as broken:
         raise RunError(
             f"{path}:{number}: not a JSON line ({broken}); the file was cut off or edited, delete the line"
         ) from broken
@@ -103,7 +103,7 @@ def _trajectory(path: Path, number: int, line: str) -> Trajectory:
     try:
         found = trajectory_from_json(row)
         lost = next((ref for ref in _references(found) if ref not in found.blobs), None)
-    except (KeyError, TypeError, ValueError, AttributeError) as broken:
+    except (*NOT_JSON, LookupError, TypeError, AttributeError) as broken:
         raise RunError(f"{path}:{number}: not a trajectory ({error_of(broken)}); delete the line") from broken
     if lost is not None:
         raise RunError(f"{path}:{number}: not a trajectory (content {lost!r} is missing); delete the line")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from langgraph_truce.errors import MissingExtra, RunError
+from langgraph_truce.errors import NOT_JSON, MissingExtra, RunError
 from langgraph_truce.trajectory.files import SCHEMA, step_from_json
 from langgraph_truce.trajectory.step import Step, Trajectory
 
@@ -67,9 +67,18 @@ def read_parquet(path: Path | str) -> tuple[Trajectory, ...]:
         raise RunError(f"{path}: not a Parquet file ({broken})") from broken
     if int((table.schema.metadata or {}).get(_KIND, b"0")) not in range(1, SCHEMA + 1):
         raise RunError(f"{path}: no trajectories of schema 1 to {SCHEMA}; write the file with write_parquet")
+    try:
+        return _read_rows(table.to_pylist())
+    except (*NOT_JSON, KeyError, TypeError, AttributeError, IndexError) as e:
+        raise RunError(
+            f"{path}: these are no trajectories ({type(e).__name__}: {e}); write the file with write_parquet"
+        ) from e
+
+
+def _read_rows(rows: list[dict[str, Any]]) -> tuple[Trajectory, ...]:
     trajectories: list[Trajectory] = []
     steps: list[Step] = []
-    for row in table.to_pylist():
+    for row in rows:
         if row["blobs"] is not None:
             steps = []
             trajectories.append(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from langgraph_truce.trajectory.step import Step, Trajectory
 
+_HEAD = re.compile(r"^(?=[ \t]*\[[^\[\]\n]*#\d+\.\d+\])", re.MULTILINE)
+"""Where a line begins as a step does: what an agent says must not pass for another step."""
 LIMIT = 12_000
 """Characters of a transcript unless told otherwise; about 3 000 tokens."""
 
@@ -54,13 +57,13 @@ def _mark(missing: int) -> str:
 
 
 def _block(trajectory: Trajectory, step: Step) -> str:
-    lines = [f"[{step.id}] role {step.role}, round {step.round}", said(trajectory, step) or "(nothing)"]
+    lines = [said(trajectory, step) or "(nothing)"]
     if step.goto:
         lines.append(f"went to: {', '.join(step.goto)}")
     lines += [f"model call failed: {call.error}" for call in step.calls if call.error]
     if step.error:
         lines.append(f"error: {step.error}")
-    return "\n".join(lines)
+    return f"[{step.id}] role {step.role}, round {step.round}\n" + _HEAD.sub("> ", "\n".join(lines))
 
 
 def _tools(trajectory: Trajectory, step: Step) -> list[str]:

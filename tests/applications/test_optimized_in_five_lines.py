@@ -41,7 +41,7 @@ def critic(case: Case) -> ScriptedModel:
             ]
             keys = ("iteration_progress", "agent_coordination", "stage_appropriateness")
             return json.dumps({**dict.fromkeys(keys, part), "agents": blamed if steps else []})
-        agent = re.search(r"^## The agent: (.*)$", prompt, re.MULTILINE)
+        agent = re.search(r"^## Name and place of the agent\n\[data \w+\]\n(.*)$", prompt, re.MULTILINE)
         assert agent
         wish = {"op": "ADD", "instruction": case.rule, "reason": "It is missing.", "evidence": steps}
         return json.dumps({"suggestions": [wish] if agent.group(1) in names and steps else []})

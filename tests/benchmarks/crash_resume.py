@@ -26,10 +26,11 @@ from typing import Any
 
 from langgraph.store.sqlite import SqliteStore
 
-from langgraph_truce import Result, optimize
+from langgraph_truce import Result, Run, optimize
 from langgraph_truce.gate import paired_gate
 from langgraph_truce.methods import counterfactual, truce
 from langgraph_truce.model import Journal
+from langgraph_truce.optimizer.ledger import timeless
 from langgraph_truce.seams import Method
 from langgraph_truce.testing import PlantedWorld, ScriptedModel
 from langgraph_truce.testing.planted.graph import Voice
@@ -108,15 +109,16 @@ def run_child(folder: Path, kill: str) -> None:
         world.score,
         method=method_of(name),
         model=world.model,
-        run=folder,
+        run=Run(folder, on_event=on_event),
         seed=5,
-        on_event=on_event,
     )
     print(json.dumps(outcome_of(result).__dict__))
 
 
 def outcome_of(result: Result) -> Outcome:
-    return Outcome(result.rules.version, json.dumps(result.ledger, sort_keys=True), repr(result.final))
+    return Outcome(
+        result.rules.version, json.dumps(timeless(result.ledger), sort_keys=True), repr(result.final)
+    )
 
 
 def start(folder: Path, kill: str = "") -> subprocess.CompletedProcess[str]:

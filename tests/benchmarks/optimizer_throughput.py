@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from langgraph_truce import Splits, System, Task, aoptimize, graphs
+from langgraph_truce import Run, Splits, System, Task, aoptimize, graphs
 from langgraph_truce.bind import RunContext, published
 from langgraph_truce.gate import on_validation
 from langgraph_truce.methods import truce
@@ -69,7 +69,7 @@ async def optimized(system: System, work: list[Task], folder: Path) -> float:
         marks.setdefault(event["stage"], time.perf_counter())
 
     splits = Splits(work, [Task("v", {"request": "v"})], [Task("s", {"request": "s"})])
-    await aoptimize(system, splits, score, method=method(), run=folder, on_event=on_event)
+    await aoptimize(system, splits, score, method=method(), run=Run(folder, on_event=on_event))
     return marks["segment"] - marks["rollouts"]
 
 

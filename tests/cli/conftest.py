@@ -147,6 +147,11 @@ class Shop:
     def tasks(self, name: str, rows: Sequence[Any]) -> str:
         return self.write(name, "".join(json.dumps(row) + "\n" for row in rows))
 
+    def evaluation(self, app: str = "app.py:system") -> list[str]:
+        """Arguments of `evaluate`, all of them right."""
+        options = {"tasks": "test.jsonl", "evaluator": "ev.py:exact", "run": "runs/e"}
+        return ["evaluate", app, *(x for k, v in options.items() for x in (f"--{k}", v))]
+
     def job(self, **changed: str) -> list[str]:
         """Arguments of `optimize` or `plan`, all of them right but those in `changed`."""
         options = {

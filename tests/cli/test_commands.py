@@ -75,17 +75,23 @@ def test_evaluate_says_the_score_and_leaves_the_outcomes(shop: Any) -> None:
     assert outcomes[0]["feedback"] == "expected Ledger"
 
 
+def test_evaluate_keeps_no_key(shop: Any) -> None:
+    """Neither in its databases nor in the files beside them."""
+    key = "sk-proj-aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6kL9n"
+    shop.write("keyed.jsonl", json.dumps({"inputs": {"text": f"use {key}"}, "outputs": {"desk": key}}) + "\n")
+    said = shop(
+        "evaluate", "app.py:system", "--tasks", "keyed.jsonl", "--evaluator", "ev.py:exact", "--run", "runs/e"
+    )
+
+    assert said.code == 0, said
+    held = {p.name: p.read_bytes() for p in (shop.folder / "runs/e").rglob("*") if p.is_file()}
+    assert {"outcomes.jsonl", "trajectories.jsonl", "journal.sqlite", "records.sqlite"} <= held.keys()
+    assert [name for name, data in held.items() if key.encode() in data] == []
+    assert b"expected [redacted" in held["outcomes.jsonl"]
+
+
 def test_evaluate_again_asks_the_model_for_nothing(shop: Any) -> None:
-    arguments = [
-        "evaluate",
-        "app.py:system",
-        "--tasks",
-        "test.jsonl",
-        "--evaluator",
-        "ev.py:exact",
-        "--run",
-        "runs/e",
-    ]
+    arguments = shop.evaluation()
     first = shop(*arguments)
 
     second = shop(*arguments)

@@ -44,16 +44,7 @@ def test_ctrl_c_loses_nothing_that_was_paid_for(shop: Any) -> None:
     shop.write("slow.py", SLOW.replace("\\\\", "\\"))
     command = [
         str(Path(sys.executable).with_name("langgraph-truce")),
-        *(
-            "evaluate",
-            "slow.py:system",
-            "--tasks",
-            "test.jsonl",
-            "--evaluator",
-            "ev.py:exact",
-            "--run",
-            "runs/e",
-        ),
+        *shop.evaluation("slow.py:system"),
     ]
     # where the tests run in the background of a shell, SIGINT is ignored, and that is inherited
     heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)

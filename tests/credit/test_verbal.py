@@ -101,11 +101,11 @@ async def test_the_critic_sees_task_outcome_and_earlier_segments_but_no_referenc
     await verbal_credit()(batch, {}, lab)
     first, second = lab.asked
     assert "question t1?" in first.fields["task_context"]
-    assert "expected 42" in first.fields["global_evaluation"]
+    assert "expected 42" in first.fields["evaluator"]
     assert "are you sure?" in first.fields["iteration_content"]
     assert "forty-one" not in first.text.replace(first.fields["global_evaluation"], "")
     assert "are you sure?" in second.fields["previous_iterations"]
-    assert second.fields["iteration_number"] == "2 of 2 (round 2)"
+    assert second.fields["iteration_number"] == "2 of 2"
     assert "- critic: checks the solver" in first.fields["agents"]
     assert "secret reference" not in first.text + second.text
     assert first.purpose == "credit"

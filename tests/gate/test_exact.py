@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from langgraph_truce.errors import GateRefused
+from langgraph_truce.errors import BudgetSpent, GateRefused
 from langgraph_truce.gate import paired_gate
 from langgraph_truce.rules import Edit
 
@@ -222,3 +222,39 @@ async def test_the_verdict_is_the_same_every_time(kit: Any) -> None:
     first, _ = await paired_gate()(kit.batch(*edits), {}, kit.Bench(rough))
     second, _ = await paired_gate()(kit.batch(*edits), {}, kit.Bench(rough))
     assert first == second
+
+
+@pytest.mark.parametrize(("joint_wins", "paid"), [(True, 2), (False, 3)])
+async def test_what_is_proven_is_kept_where_the_budget_ends_the_search(
+    kit: Any, joint_wins: bool, paid: int
+) -> None:
+    """Pruning, or the other half, cannot be paid: the set that passed stays proven."""
+
+    class Capped(kit.Bench):  # type: ignore[misc]
+        async def rollouts(self, *args: Any, **kwargs: Any) -> Any:
+            if len(self.runs) == paid:
+                raise BudgetSpent("the budget of 9 calls is spent")
+            return await super().rollouts(*args, **kwargs)
+
+    def scored(n: int, r: int, text: str) -> float | None:
+        spoilt = not joint_wins and "spoils" in text
+        return float(n % 3 > 0 or ("good" in text and not spoilt))
+
+    edits = (kit.add("e1.1", "good", 0.9), kit.add("e1.2", "spoils", 0.1))
+    verdict, memory = await paired_gate()(kit.batch(*edits), {}, Capped(scored))
+
+    assert (verdict.decision, memory["replicate"]) == ("accept", 1)
+    assert ids(verdict.edits) == (["e1.1", "e1.2"] if joint_wins else ["e1.1"])
+    assert "the budget ended the search" in verdict.words
+
+
+async def test_a_budget_that_ends_before_anything_is_proven_stops_the_gate(kit: Any) -> None:
+    class Capped(kit.Bench):  # type: ignore[misc]
+        async def rollouts(self, *args: Any, **kwargs: Any) -> Any:
+            if len(self.runs) == 2:
+                raise BudgetSpent("the budget of 9 calls is spent")
+            return await super().rollouts(*args, **kwargs)
+
+    edits = (kit.add("e1.1", "a"), kit.add("e1.2", "b"))
+    with pytest.raises(BudgetSpent):
+        await paired_gate()(kit.batch(*edits), {}, Capped(lift("good")))

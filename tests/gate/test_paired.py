@@ -81,12 +81,20 @@ def test_order_of_tasks_does_not_matter_and_p_is_a_probability(
 
 
 def test_monte_carlo_is_seeded_and_near_the_exact_value() -> None:
-    d = np.array([0.1 * (i % 7 - 2) for i in range(12)])
+    d = np.array([0.1 * (i % 7 - 2) + 0.001 * i for i in range(12)])
     drawn = sign_flip(d, resamples=3_999, seed=3)
     assert drawn == sign_flip(d, resamples=3_999, seed=3)
     assert drawn == pytest.approx(sign_flip(d, resamples=4_096), abs=0.03)
     # (b + 1) / (m + 1): never 0
-    assert sign_flip(np.ones(60), resamples=199) == pytest.approx(1 / 200)
+    assert sign_flip(np.linspace(0.5, 1, 60), resamples=199) == pytest.approx(1 / 200)
+
+
+def test_sizes_on_a_grid_are_counted_and_not_drawn() -> None:
+    rough = np.array([0.25, 0.5, -0.75, 1.0] * 10)
+    drawn = sign_flip(rough + 1e-6 * np.arange(40), resamples=19_999)
+    assert sign_flip(rough, resamples=19) == pytest.approx(drawn, abs=0.02)
+    assert sign_flip(np.full(60, 0.5), resamples=199) == 0.5**60
+    assert sign_flip(np.full(60, -0.5), resamples=199) == 1.0
 
 
 def test_replicates_are_averaged_per_task_before_the_flip() -> None:

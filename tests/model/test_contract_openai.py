@@ -12,8 +12,8 @@ from langgraph.store.memory import InMemoryStore
 from openai import APITimeoutError, BadRequestError
 from pydantic import BaseModel
 
-from langgraph_truce.model import Journal, JournalCallback, ask, local_model, resolve_model
-from langgraph_truce.model.local import ServerSettings, serve, stop_servers
+from langgraph_truce.model import Journal, JournalCallback, ask, resolve_model
+from langgraph_truce.model.local import ServerSettings, local_model, serve, stop_servers
 
 pytestmark = pytest.mark.embedded
 

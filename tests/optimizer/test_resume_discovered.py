@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from langgraph_truce import Result, System, optimize
+from langgraph_truce import Result, Run, System, optimize
 from langgraph_truce.gate import on_validation
 from langgraph_truce.methods import counterfactual
+from langgraph_truce.optimizer.ledger import timeless
 from langgraph_truce.testing import ScriptedModel
 from tests.optimizer.test_side_by_side import SPLITS, TASKS, app, critic, score
 
@@ -44,11 +45,18 @@ def run(folder: Path, kill: str = "") -> Result:
         patch.setattr(ScriptedModel, "_generate", counted)
         method = counterfactual(replace=("neutral", "fresh", "rules"), iterations=2, gate=on_validation())
         model = ScriptedModel(replies=critic)
-        return optimize(system, SPLITS, score, method=method, model=model, run=folder, on_event=on_event)
+        return optimize(system, SPLITS, score, method=method, model=model, run=Run(folder, on_event=on_event))
 
 
 def facts(result: Result) -> Any:
-    return result.baseline, result.final, result.rules, result.ledger, result.credits, result.refused
+    return (
+        result.baseline,
+        result.final,
+        result.rules,
+        timeless(result.ledger),
+        result.credits,
+        result.refused,
+    )
 
 
 @pytest.mark.slow

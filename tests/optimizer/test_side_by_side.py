@@ -70,7 +70,9 @@ def critic(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]]) 
         blame = [{"agent": "polish", "score": 2, "words": "It kept the case.", "steps": steps}]
         return json.dumps({**dict.fromkeys(keys, part), "agents": blame})
     wish = {"op": "ADD", "instruction": RULE, "reason": "It is missing.", "evidence": steps}
-    return json.dumps({"suggestions": [wish] if "## The agent: polish" in prompt else []})
+    return json.dumps(
+        {"suggestions": [wish] if re.search(r"place of the agent\n.*\npolish\n", prompt) else []}
+    )
 
 
 TASKS = [Task(f"t{n}", {"question": f"q{n}"}, {"answer": f"Q{n}"}) for n in range(18)]

@@ -83,3 +83,18 @@ def test_a_terminal_gets_a_bar(caplog: pytest.LogCaptureFixture) -> None:
         "rollouts: 3/60, 7 calls, 7.0k tokens",
         "iteration 1, credit: 1/2, 7 calls, 7.0k tokens",
     ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_why_a_run_waits_is_said_at_once_and_in_full(terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
+    waits = "openai:m has not answered since 10:00 (gone\x1b[2J); the run waits"
+    with Progress(console) as progress:
+        progress(event("rollouts", 3, 60, iteration=2))
+        progress({**event("rollouts", 3, 60, iteration=2), "words": waits})
+        progress({**event("", 0, 0), "words": "openai:m answers again"})
+
+    said = "".join(lines(console))
+    assert "iteration 2, rollouts: openai:m has not answered since 10:00 (gone␛[2J); the run waits" in said
+    assert "openai:m answers again" in said
+    assert "\x1b[2J); the" not in said

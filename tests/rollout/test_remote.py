@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,15 +18,14 @@ from typer.testing import CliRunner
 
 from langgraph_truce.cli import app
 from langgraph_truce.errors import SystemMismatch, UserMistake
-from langgraph_truce.rollout.failure import infrastructure
+from langgraph_truce.model.failure import infrastructure
 from langgraph_truce.rollout.interrupts import RunOptions, Unanswered
 from langgraph_truce.rollout.record import Recorded, record
 from langgraph_truce.rules import RuleBook, parse
 from langgraph_truce.system import System
+from tests.dev_server import dev_server, write_app
 
 ROOT = Path(__file__).parents[2]
-START = 90
-"""Seconds the server may take to answer on a busy machine."""
 APP = """
 import asyncio, operator
 from typing import Annotated, Any, TypedDict
@@ -92,47 +87,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A development server over `APP`, ended by its own process id."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("remote")  # the server keeps its state in the working directory
     for name in ("langgraph_truce", "tests"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "app.py").write_text(APP, encoding="utf-8")
-    (folder / "pyproject.toml").write_text('[project]\nname = "app"\nversion = "0"\n', encoding="utf-8")
-    graphs = {name: f"./app.py:{name}" for name in ("small", "agent", "flow")}
-    (folder / "langgraph.json").write_text(
-        json.dumps({"dependencies": ["."], "graphs": graphs, "env": {}}), encoding="utf-8"
-    )
-    command = [str(Path(sys.executable).with_name("langgraph")), "dev", "--no-browser", "--no-reload"]
-    environment = os.environ | {"LANGSMITH_TRACING": "false", "LANGGRAPH_STRICT_MSGPACK": "false"}
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            [*command, "--port", str(port)], cwd=folder, env=environment, stdout=log, stderr=log
-        )
-    try:
-        _wait(server, port, folder / "server.log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait(20)
-
-
-def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Until the server listens; fails with its last words where it ends before."""
-    deadline = time.monotonic() + START
-    while time.monotonic() < deadline:
-        said = log.read_text(errors="replace")[-2000:]
-        assert server.poll() is None, f"the server ended: {said}"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"no answer in {START} s: {said}")
+    write_app(folder, {name: f"./app.py:{name}" for name in ("small", "agent", "flow")})
+    with dev_server(folder) as address:
+        yield address
 
 
 def given(*items: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ async def test_each_selected_agent_is_asked_once_for_each_failed_task_with_credi
     fake = lab()
     known = batch({"t1": 0.0, "t2": 0.5, "t3": 1.0, "t4": 0.0}, credits_, targets=("solver",))
     await suggest_rules()(known, {}, fake)
-    asked = [(a.fields["agent"], a.fields["task_context"].split()[-3]) for a in fake.asked]
+    asked = [(a.fields["agent"].splitlines()[1], a.fields["task_context"].split()[-3]) for a in fake.asked]
     assert asked == [("solver", "t1?"), ("solver", "t2?")]
 
 
@@ -89,7 +89,7 @@ async def test_praised_agents_can_be_left_out_and_calls_limited() -> None:
     )
     fake = lab()
     await suggest_rules(credit_below=0.0)(known, {}, fake)
-    assert [a.fields["agent"] for a in fake.asked] == ["solver", "solver"]
+    assert [a.fields["agent"].splitlines()[1] for a in fake.asked] == ["solver", "solver"]
     fake = lab()
     await suggest_rules(calls=1)(known, {}, fake)
     assert ["t2?" in a.fields["task_context"] for a in fake.asked] == [True]

@@ -32,15 +32,12 @@ def credit_prompt(text: str, role: str = "reviewer") -> str:
         "task_context": "x",
         "global_evaluation": "score: 0.00 of 1",
         "previous_iterations": "",
+        "evaluator": "wrong",
         "iteration_content": f"[{role}#1.0] role {role}, round 1\nnotes: {text}",
-    }
-    fields = {
-        **quoted(texts, random.Random(0)),
-        "iteration_number": "1 of 1",
         "agents": f"- {role}: an agent",
         "rules": "(not known)",
     }
-    return load("credit").fill(fields)
+    return load("credit").fill({**quoted(texts, random.Random(0)), "iteration_number": "1 of 1"})
 
 
 def suggest_prompt(rules: str, words: str) -> str:
@@ -52,8 +49,10 @@ def suggest_prompt(rules: str, words: str) -> str:
         "credits": f"- round-1, reviewer, -0.78: {words} [reviewer#1.0]",
         "steps": f"[reviewer#1.0] role reviewer, round 1\nnotes: {words}",
         "history": "",
+        "agent": "reviewer",
+        "profile": "an agent",
     }
-    more = {"agent": "reviewer", "profile": "an agent", "performance": "1 step", "at_most": "3"}
+    more = {"performance": "1 step", "at_most": "3"}
     prompt = load("suggest")
     return prompt.fill({**dict.fromkeys(prompt.fields, ""), **quoted(texts, random.Random(0)), **more})
 

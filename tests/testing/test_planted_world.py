@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langgraph_truce.bind import RunContext, published
 from langgraph_truce.errors import UserMistake
-from langgraph_truce.rollout.failure import infrastructure
+from langgraph_truce.model.failure import infrastructure
 from langgraph_truce.rules import Edit, RuleBook, apply
 from langgraph_truce.task import Task
 from langgraph_truce.testing.planted import Fault, PlantedWorld

@@ -23,6 +23,8 @@ class Overloaded(ConnectionError):
     """What a provider's 429 looks like to the caller."""
 
     status_code = 429
+    infrastructure = True
+    """Where a node raises it itself, it is still no answer of the system."""
 
     def __init__(self) -> None:
         super().__init__("429: too many requests (planted)")

@@ -54,9 +54,9 @@ class Reader:
 
     def _credit(self, page: Page, key: str) -> Json:
         segment = page.quoted("This segment")
-        solved = "score: 1.00" in page.quoted("Final result")
+        solved = page.quoted("Final result").startswith("score: 1.00")
         agents: list[Json] = []
-        for role in _listed(page.section("Agents that act").free):
+        for role in _listed(page.quoted("Agents that act")):
             own = [(i, text) for i, r, text in steps(segment) if r == role]
             if own:
                 agents.append(self._agent(role, own, segment, key) | ({"score": 7} if solved else {}))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langgraph_truce.credit.interval import mean_interval
+from langgraph_truce.betting import mean_interval
 from langgraph_truce.errors import UserMistake
 
 VALUES = st.lists(st.floats(-1, 1), min_size=1, max_size=12)
