@@ -192,6 +192,10 @@ class Lab(Protocol):
     def has_model(self) -> bool:
         """True where a critic/optimizer model was given: without one, `ask` raises."""
 
+    @property
+    def aggregator(self) -> str:
+        """Role path of the node that closes a round (`System.aggregator`); empty where there is none."""
+
     def rng(self, *key: object) -> random.Random:
         """A generator seeded by (seed, *key): the same key gives the same draws, in any order."""
 
@@ -304,6 +308,14 @@ class Method:
     reuse: bool = False
     """True: train rollouts of unchanged rules are read again in later iterations (right for deterministic models).
     False: every iteration runs its tasks afresh, as in TRUCE's Algorithm 1, line 6."""
+    phases: int = 1
+    """Iterations of one turn, >= 1: a method that edits blocks of prompts in turn has one for each block (TSCA's phases A and
+    B). The iterations of a turn draw the same train tasks with the same replicate number: while the rules stand, the later
+    phases read the rollouts of the first."""
+    logs: float = 0.0
+    """Share of the validation tasks, in [0, 1), whose gate rollouts a later phase may read when an earlier phase of its turn
+    changed the rules: it then proposes from them, without a train rollout, and its own gate leaves these tasks out. They are
+    drawn by the run's seed, before anything is known of them. 0.0: train tasks are run with the new rules."""
     patience: int | None = None
     """Stop after so many iterations without an acceptance; None uses all K."""
     forks: bool = False

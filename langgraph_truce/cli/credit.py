@@ -244,7 +244,7 @@ async def _go(where: _Where, how: _How, what: _What, aggregator: str, journal: P
         )
         with journal_in(journal if how.source in {WITH_MODEL, FORKING} else None) as kept:
             describe = what.system.about if what.system else nothing
-            lab = ThreadLab(critic, kept, describe=describe)
+            lab = ThreadLab(critic, kept, describe=describe, aggregator=closes)
             if how.source == FORKING:
                 lab.fork = _forks(prepared, how, what, closes, saver, outcomes, kept)
             return await ajudge(prepared, how.attributor, lab)

@@ -50,6 +50,11 @@ class RunLab:
         """True where a critic/optimizer model was given."""
         return bool(self._models)
 
+    @property
+    def aggregator(self) -> str:
+        """Role path of the node that closes a round."""
+        return self._runner.system.aggregator
+
     def rng(self, *key: object) -> random.Random:
         """A generator seeded by (seed, *key)."""
         return seeded(self._seed, *key)

@@ -46,6 +46,8 @@ class ThreadLab:
     """Role -> its place in the graph, in one line."""
     fork: Replay | None = None
     """None: replays are refused."""
+    aggregator: str = ""
+    """Role path of the node that closes a round."""
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT), init=False)
 
     @property

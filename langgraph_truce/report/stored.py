@@ -66,7 +66,12 @@ def credit_threads(
     async def go() -> CreditReport:
         with journal_in(journal) as kept:
             critic = resolve_model(model) if isinstance(model, str) else model
-            lab = ThreadLab(critic, kept, describe=system.about if system else nothing)
+            lab = ThreadLab(
+                critic,
+                kept,
+                describe=system.about if system else nothing,
+                aggregator=system.aggregator if system else "",
+            )
             prepared = await aprepare(threads, outcomes, rules=rules, references=references, system=system)
             return await ajudge(prepared, credit, lab)
 

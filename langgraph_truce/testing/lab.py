@@ -48,6 +48,7 @@ class FakeLab:
         run: the system, where rollouts are asked for.
         replay: the system from a fork on, where replays are asked for.
         about: what `about(role)` gives, by role.
+        aggregator: role path of the node that closes a round.
         seed: seed of `rng`.
     """
 
@@ -58,6 +59,7 @@ class FakeLab:
         run: Run | None = None,
         replay: Replay | None = None,
         about: Mapping[str, str] | None = None,
+        aggregator: str = "",
         seed: int = 0,
     ) -> None:
         self._replies = {
@@ -66,6 +68,7 @@ class FakeLab:
         self._run = run
         self._replay = replay
         self._about = about or {}
+        self._aggregator = aggregator
         self._seed = seed
         self.asked: list[Asked] = []
         """Every call of `ask`, in order."""
@@ -83,6 +86,11 @@ class FakeLab:
     def has_model(self) -> bool:
         """True where any reply is scripted."""
         return bool(self._replies)
+
+    @property
+    def aggregator(self) -> str:
+        """What was given."""
+        return self._aggregator
 
     def rng(self, *key: object) -> random.Random:
         """A generator seeded by (seed, *key)."""

@@ -88,6 +88,7 @@ class Bench:
     gain: float = 0.0
     """What every book but the one at the start is better by."""
     has_model: bool = False
+    aggregator: str = ""
     known: dict[tuple[str, str, int], Rollout] = field(default_factory=dict)
 
     def rng(self, *key: object) -> random.Random:

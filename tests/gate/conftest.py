@@ -25,6 +25,7 @@ class Bench:
     score: Score
     seed: int = 0
     has_model: bool = False
+    aggregator: str = ""
     runs: list[tuple[str, int, int]] = field(default_factory=list)
     """(version, replicate, tasks) of every call."""
     purposes: set[str] = field(default_factory=set)

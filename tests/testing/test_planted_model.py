@@ -145,6 +145,7 @@ class ModelLab:
 
     def __init__(self, world: PlantedWorld) -> None:
         self.world, self.seed, self.has_model = world, world.seed, True
+        self.aggregator = world.system.aggregator
 
     def rng(self, *key: object) -> random.Random:
         return random.Random(repr((self.seed, *key)))
