@@ -16,7 +16,7 @@ demo: .venv/.installed
 	$(BIN)/langgraph-truce demo --run runs/demo
 
 test: .venv/.developer
-	TRUCE_DATA="$${TRUCE_DATA:-$(DATA)}" $(BIN)/pytest
+	TRUCE_DATA="$${TRUCE_DATA:-$(DATA)}" $(BIN)/pytest -n 2 --dist loadfile
 
 check: .venv/.developer
 	$(BIN)/ruff format --check
