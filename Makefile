@@ -43,5 +43,5 @@ $(BIN)/python:
 # Dependency groups need pip 25.1.
 .venv/.developer: .venv/.installed
 	$(PIP) install "pip>=25.1"
-	$(PIP) install -c constraints.txt -e ".[agents,postgres,parquet]" --group dev
+	$(PIP) install -c constraints.txt -e ".[agents,postgres,parquet,mipro]" --group dev
 	touch $@

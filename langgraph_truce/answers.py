@@ -4,17 +4,65 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from langgraph_truce.batch import agent_of, role_of
+from langgraph_truce.choices import RULES, letters_of, read_choice, rule_id
 from langgraph_truce.errors import NOT_JSON
 from langgraph_truce.rules.rule import RuleBook
 from langgraph_truce.seams import Batch, Rollout
 from langgraph_truce.task import Task
 from langgraph_truce.trajectory.step import Step, Trajectory
 
+Right = Callable[[str, Task], bool | None]
+"""Is this text the right answer of the task? None where that cannot be told."""
+
+DEFAULT = "first_standalone"
+"""The extraction rule where nothing names another: the paper's (TSCA 5.1)."""
 _NO_LETTER = re.compile(r"[^0-9a-z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class RightChoice:
+    """Is a text the right answer of a multiple-choice question? What `right_choice` makes."""
+
+    rule: str | None
+    """Extraction rule with version; None: what the task names in `metadata["rule"]`, else `first_standalone`."""
+
+    def __call__(self, text: str, task: Task) -> bool | None:
+        """True, False (also where no option can be read), or None where the task is no multiple-choice question.
+
+        Raises:
+            UnknownNameError: the task names a rule that there is not.
+        """
+        letters = letters_of(task.inputs)
+        answer = task.reference_outputs.get("answer")
+        if not isinstance(answer, str) or len(answer) != 1 or answer not in letters:
+            return None
+        return read_choice(text, letters, rule=self.rule or task.metadata.get("rule", DEFAULT)) == answer
+
+    def chooses(self, text: str, task: Task) -> bool:
+        """Does a text name an option of the task, by any rule? True where the task has no options."""
+        letters = letters_of(task.inputs)
+        return not letters or any(read_choice(text, letters, rule=rule) for rule in RULES)
+
+
+def right_choice(rule: str | None = None) -> RightChoice:
+    """Is a text the right answer of a multiple-choice question? A text without a readable option is wrong (False).
+
+    None where the task is no multiple-choice question: its inputs have no `options` under letters, or its
+    `reference_outputs["answer"]` is none of them.
+
+    Args:
+        rule: a name of `langgraph_truce.choices.RULES`; without a version the newest. None takes what the task names in
+            `metadata["rule"]` (the rule that its evaluator reads answers with), else `first_standalone`.
+
+    Raises:
+        UnknownNameError: there is no such rule.
+    """
+    return RightChoice(None if rule is None else rule_id(rule))
 
 
 def said(trajectory: Trajectory, step: Step) -> dict[str, Any]:

@@ -217,7 +217,8 @@ def as_evaluator(
         fn: a function, sync or async, of any of `PARAMETERS`, or a LangSmith `RunEvaluator`. It returns a number, a
             bool, a mapping with "score" (and "key", "comment"), an `EvaluationResult`, a list of those, or
             `{"results": [...]}`. Sync ones run in a thread. An `Evaluate` is given back with the settings named here.
-        objective: key of the primary score, needed where several keys come; the others are guards.
+        objective: key of the primary score, needed where several keys come; the others are guards. An evaluator may carry
+            its own as the attribute `objective`.
         low: score that becomes 0.
         high: score that becomes 1; every number returned lies in [low, high], bools are 0 and 1 in any range.
         progress: a function, sync or async, of any of `inputs, state, round, reference_outputs` that scores the state
@@ -243,6 +244,8 @@ def as_evaluator(
             f"evaluator {name!r}: shaping={shaping!r} is a weight in [0, 1) of progress=, a function that scores states"
         )
     scored = progress if progress is None or isinstance(progress, Progress) else as_progress(progress)
+    own = getattr(fn, "objective", "")
+    objective = objective or (own if isinstance(own, str) else "")
     return Evaluate(fn, name, _wants(fn, name), objective, float(low), float(high), scored, float(shaping))
 
 

@@ -162,11 +162,12 @@ class Batch:
     book: RuleBook
     """Current rules P^(t-1)."""
     tasks: Mapping[str, Task]
-    """The sampled train tasks, by id."""
+    """The sampled train tasks, by id; in a later phase of a turn perhaps log tasks, which are validation tasks (`Method.logs`)."""
     validation: tuple[Task, ...] = ()
     """Seen by the gate alone."""
     rollouts: tuple[Rollout, ...] = ()
-    """One evaluated rollout per sampled train task and replicate; excluded ones are not here."""
+    """One evaluated rollout per sampled train task and replicate, of log tasks one each, from the gate; excluded ones are not
+    here."""
     segments: Mapping[str, tuple[Segment, ...]] = field(default_factory=dict)
     """Segments by rollout id."""
     credits: tuple[Credit, ...] = ()
@@ -234,7 +235,7 @@ class Lab(Protocol):
     async def ask(self, prompt: str, fields: Mapping[str, str], schema: type[M], *, purpose: str) -> M:
         """Fill `prompts/PROMPT.md` with `fields`, ask the model for a `schema`, repair once.
 
-        `purpose` (`credit`, `suggest`, `merge`, `write`) picks the model and the meter.
+        `purpose` (`credit`, `diagnose`, `suggest`, `merge`, `write`) picks the model and the meter.
 
         Raises:
             ModelReplyError: no readable reply; the caller records it.
@@ -256,7 +257,7 @@ class Attributor(Protocol):
 
 
 class Selector(Protocol):
-    """Which agents may be edited now, most urgent first."""
+    """Which agents may be edited now, most urgent first. None: nothing is suggested, merged or written."""
 
     async def __call__(self, batch: Batch, memory: Memory, lab: Lab) -> tuple[tuple[str, ...], Memory]: ...
 

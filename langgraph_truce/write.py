@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -274,12 +274,27 @@ def _unfit(text: str, old: str, kind: str) -> str:
     return ""
 
 
+def _train(batch: Batch) -> dict[str, Task]:
+    """The train tasks of the batch: a later phase may also have validation tasks in it, from the gate's logs."""
+    tested = {t.id for t in batch.validation}
+    return {name: task for name, task in batch.tasks.items() if name not in tested}
+
+
 def _free(batch: Batch) -> list[str]:
     """Texts that an edit may quote."""
     return [
-        *(t for task in batch.tasks.values() for t in task_texts(task)),
+        *(t for task in _train(batch).values() for t in task_texts(task)),
         *(rules.render() for rules in batch.book.agents.values()),
     ]
+
+
+def beside(write: Writer, train: Mapping[str, Task]) -> Writer:
+    """`write`, told of these train tasks besides those of its batch: what an edit may quote, whatever asked for it."""
+
+    async def told(batch: Batch, memory: Memory, lab: Lab) -> tuple[tuple[Edit, ...], Memory]:
+        return await write(replace(batch, tasks={**batch.tasks, **train}), memory, lab)
+
+    return told
 
 
 def sealed(write: Writer, test: Sequence[Task]) -> Writer:
@@ -314,7 +329,8 @@ def _quoted(s: Suggestion, batch: Batch) -> str:
     Raises:
         EditError: it quotes none of the tasks that asked for it.
     """
-    own = [batch.tasks[t] for t in s.tasks if t in batch.tasks]
+    train = _train(batch)
+    own = [train[t] for t in s.tasks if t in train]
     found = quoted_task(s.instruction, own) or (own[0].id if len(own) == 1 else "")
     if not found:
         raise EditError(

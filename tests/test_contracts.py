@@ -1,9 +1,10 @@
-"""Contracts 1 to 4 of the design, through the public faces (rendering and editing alone: tests/rules)."""
+"""Contracts 1 to 4 and 8 of the design, through the public faces (rendering and editing alone: tests/rules)."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,10 +17,10 @@ from langgraph.store.sqlite import SqliteStore
 
 from langgraph_truce import Suggestion, ainstructions, instructions, optimize
 from langgraph_truce.bind import RunContext, published
-from langgraph_truce.gate import on_validation
+from langgraph_truce.gate import on_validation, paired_gate
 from langgraph_truce.methods import truce
 from langgraph_truce.optimizer.records import Records
-from langgraph_truce.rules import RuleBook, parse
+from langgraph_truce.rules import Edit, RuleBook, parse
 from langgraph_truce.seams import Batch, Lab, Memory
 from langgraph_truce.testing import PlantedWorld, ScriptedModel
 
@@ -102,8 +103,6 @@ def test_3_a_suggestion_that_cannot_be_applied_is_a_line_of_the_ledger(tmp_path:
             Suggestion("ADD", agent, "Keep to {a_field_that_is_not_there}.", **cited),
         ), memory
 
-    from dataclasses import replace
-
     method = replace(truce(iterations=1, gate=on_validation()), suggest=suggest)
     result = optimize(
         world.system,
@@ -153,3 +152,62 @@ def test_4_everything_cited_exists(tmp_path: Path) -> None:
             return judged, cited
 
     assert min(asyncio.run(check())) > 0
+
+
+def test_8_no_edit_is_tested_on_a_task_that_it_was_proposed_from(tmp_path: Path) -> None:
+    """Also where a later phase of a turn proposes from what the gate itself ran, and nothing that was read is read again."""
+    world = PlantedWorld(3)
+    splits = world.splits(9, 30, 6)
+    made = replace(truce(iterations=4, gate=on_validation()), phases=2, logs=0.25)
+    read: dict[int, set[str]] = {}
+    asked: dict[int, list[Edit]] = {}
+    tested: dict[int, set[str]] = {}
+
+    async def suggest(batch: Batch, memory: Memory, lab: Lab) -> Any:
+        read[batch.iteration] = {r.id for r in batch.rollouts}
+        return await made.suggest(batch, memory, lab)
+
+    class Told:
+        """A lab that writes down what the gate runs."""
+
+        def __init__(self, lab: Lab, iteration: int) -> None:
+            self._lab, self._iteration = lab, iteration
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._lab, name)
+
+        async def rollouts(self, *given: Any, **how: Any) -> Any:
+            found = await self._lab.rollouts(*given, **how)
+            tested.setdefault(self._iteration, set()).update(r.id for r in found)
+            return found
+
+    controlled = paired_gate()
+
+    async def gate(batch: Batch, memory: Memory, lab: Lab) -> Any:
+        asked[batch.iteration] = list(batch.edits)
+        return await controlled(batch, memory, Told(lab, batch.iteration))
+
+    result = optimize(
+        world.system,
+        splits,
+        world.score,
+        method=replace(made, suggest=suggest, gate=gate),
+        model=world.model,
+        run=tmp_path / "run",
+    )
+
+    sources = [row["source"] for row in result.iterations]
+    assert {"train", "gate logs"} <= set(sources)
+    assert not {t.id for t in splits.test} & {
+        name.split("/")[1] for names in tested.values() for name in names
+    }
+    for iteration, edits in asked.items():
+        names = {t for e in edits if e.suggestion is not None for t in e.suggestion.tasks}
+        assert names
+        assert not names & {name.split("/")[1] for name in tested[iteration]}
+        assert not {name.split("/")[1] for name in read[iteration]} & {
+            name.split("/")[1] for name in tested[iteration]
+        }
+    for iteration, names in read.items():
+        later = [found for i, found in tested.items() if i >= iteration]
+        assert not names & set().union(*later)

@@ -4,41 +4,69 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_truce.credit import verbal_credit
+from langgraph_truce.credit import critics, verbal_credit
 from langgraph_truce.errors import UnknownNameError
 from langgraph_truce.merge import merge_suggestions
 from langgraph_truce.prompts import Template, load, names
 from langgraph_truce.prompts.quote import draw_marker, quote, quoted
 from langgraph_truce.rules.edit import Edit, Suggestion
 from langgraph_truce.seams import Credit
-from langgraph_truce.suggest import suggest_rules
+from langgraph_truce.suggest import suggest_rules, textual_gradient
 from langgraph_truce.testing.batches import make_batch, make_book, make_rollout, make_rules
 from langgraph_truce.testing.lab import Asked, FakeLab
 from langgraph_truce.write import rewrite_whole, write_edits
 
-OURS = ("credit", "suggest", "merge", "write", "rewrite")
+OURS = {
+    "credit": "credit",
+    "critic": "credit",
+    "peers": "credit",
+    "diagnosis": "diagnose",
+    "suggest": "suggest",
+    "textual_gradient": "suggest",
+    "merge": "merge",
+    "write": "write",
+    "rewrite": "write",
+}
+"""Prompt -> the purpose it is asked for."""
 PART = {"score": 5, "analysis": "fine"}
 REPLIES: dict[str, Any] = {
     "credit": {"iteration_progress": PART, "agent_coordination": PART, "stage_appropriateness": PART},
+    "critic": {"utterances": []},
+    "peers": {"roles": []},
+    "diagnosis": {"pattern": "NONE", "score": 1},
     "suggest": {"suggestions": []},
+    "textual_gradient": {"suggestions": []},
     "merge": {"top": []},
     "write": {"text": "Think thrice."},
     "rewrite": {"rules": []},
 }
 
 
+def _answer(name: str, _: Mapping[str, str]) -> Any:
+    return REPLIES[name]
+
+
 async def rendered() -> dict[str, Asked]:
     """Every prompt as one fixed trajectory gives it, by name."""
-    lab = FakeLab({n: lambda _, n=n: REPLIES[n] for n in OURS}, about={"solver": "works before the critic"})  # type: ignore[misc]
+    lab = FakeLab(
+        {n: partial(_answer, n) for n in OURS},
+        about={"solver": "works before the critic"},
+        aggregator="critic",
+    )
     book = make_book(make_rules("solver", "Think.", "Mind the {topic}."))
     run = make_rollout(
-        "t1", [("solver", 1, "forty"), ("solver", 2, "odd {{text}}")], score=0.5, feedback="no unit"
+        "t1",
+        [("solver", 1, "forty"), ("critic", 1, "why?"), ("solver", 2, "odd {{text}}")],
+        score=0.5,
+        feedback="no unit",
     )
     wishes = [
         Suggestion("MODIFY", "solver", t, "r1", tasks=("t1",)) for t in ("Think twice.", "Sleep on it.")
@@ -55,7 +83,8 @@ async def rendered() -> dict[str, Asked]:
         suggestions=tuple(wishes),
         history=(old,),
     )
-    for decide in (verbal_credit(), suggest_rules(), merge_suggestions(), write_edits(), rewrite_whole()):
+    decisions: tuple[Any, ...] = (verbal_credit(), critics(), suggest_rules(), textual_gradient())
+    for decide in (*decisions, merge_suggestions(), write_edits(), rewrite_whole()):
         await decide(batch, {}, lab)
     return {a.prompt: a for a in lab.asked}
 
@@ -68,7 +97,7 @@ async def test_every_prompt_is_rendered_with_all_fields_filled() -> None:
         own = asked.text.replace("odd {{text}}", "")  # an agent's braces stay what they are
         assert "{{" not in own.replace("{{topic}}", "")
         assert all(value.strip() for value in asked.fields.values()), (name, asked.fields)
-        assert asked.purpose == ("write" if name == "rewrite" else name)
+        assert asked.purpose == OURS[name]
 
 
 async def test_every_prompt_says_that_quoted_text_is_data_and_asks_for_json() -> None:
@@ -86,7 +115,16 @@ async def test_agents_words_stand_only_inside_quotations() -> None:
     for asked in (await rendered()).values():
         marker = asked.fields["marker"]
         outside = re.sub(rf"\[data {marker}\]\n.*?\n\[end {marker}\]", "", asked.text, flags=re.DOTALL)
-        for words in ("forty", "odd {{text}}", "no unit", "bad sum", "Think.", "Shout.", "question t1?"):
+        for words in (
+            "forty",
+            "odd {{text}}",
+            "why?",
+            "no unit",
+            "bad sum",
+            "Think.",
+            "Shout.",
+            "question t1?",
+        ):
             assert words not in outside
 
 

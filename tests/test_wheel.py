@@ -92,8 +92,11 @@ def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "demo" / "rules.diff").is_file()
 
 
-def test_a_copied_template_runs_alone(installed: Path, tmp_path: Path) -> None:
-    run(installed / "langgraph-truce", "new", "manager_worker", "desk", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("name", "key"), [("manager_worker", "department"), ("debate", "answer"), ("dylan", "answer")]
+)
+def test_a_copied_template_runs_alone(name: str, key: str, installed: Path, tmp_path: Path) -> None:
+    run(installed / "langgraph-truce", "new", name, "desk", cwd=tmp_path)
     program = (
         "import asyncio, desk; system = desk.system(desk.scripted_model()); task = desk.splits().train[0]; "
         "state = asyncio.run(system.graph.ainvoke(system.graph_input(task))); "
@@ -103,4 +106,4 @@ def test_a_copied_template_runs_alone(installed: Path, tmp_path: Path) -> None:
     said = run(installed / "python", "-c", program, cwd=tmp_path)
 
     assert str(tmp_path / "desk" / "__init__.py") in said
-    assert "'department'" in said
+    assert f"'{key}'" in said

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from langgraph_truce.cli import (
+    ablate,
     credit,
     demo,
     doctor,
@@ -29,6 +30,7 @@ from langgraph_truce.cli import (
     report,
     revert,
     rules,
+    sweep,
     why,
 )
 from langgraph_truce.drain import drained_by_sigterm
@@ -109,6 +111,8 @@ app.command()(report.report)
 app.command()(log.log)
 app.command()(why.why)
 app.command()(revert.revert)
+app.command()(sweep.sweep)
+app.command()(ablate.ablate)
 app.command()(new.new)
 app.command()(demo.demo)
 app.command()(doctor.doctor)

@@ -26,6 +26,7 @@ OPTIONAL = (
     ("RuleMiddleware and model names", "agents", ("langchain",)),
     ("PostgreSQL", "postgres", ("psycopg", "langgraph.checkpoint.postgres")),
     ("Parquet", "parquet", ("pyarrow",)),
+    ("MIPROv2", "mipro", ("dspy", "optuna")),
 )
 """What it is for, the extra's name, the modules it brings."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from langgraph_truce.system import System
     from langgraph_truce.task import Splits, Task
 
-METHODS = ("truce", "offline", "counterfactual", "outcome_only", "whole_prompt")
+METHODS = ("truce", "temporal_structural", "offline", "counterfactual", "outcome_only", "whole_prompt")
 """Methods by name: the one table of them; each is a function in `langgraph_truce.methods`."""
 
 WITHOUT_MODEL = frozenset({"offline"})

@@ -33,7 +33,10 @@ Model = Annotated[
         "The method 'offline' needs none."
     ),
 ]
-Method = Annotated[str, typer.Option(help="truce, offline, counterfactual, outcome_only or whole_prompt.")]
+Method = Annotated[
+    str,
+    typer.Option(help="truce, temporal_structural, offline, counterfactual, outcome_only or whole_prompt."),
+]
 Rules = Annotated[
     Path | None,
     typer.Option(

@@ -33,7 +33,7 @@ def build(
         graph.add_node(name, getattr(boxes, name))
     graph.add_node("test", boxes.test)
     graph.add_edge(START, "tasks")
-    graph.add_conditional_edges("tasks", boxes.fan_out, ["rollout"])
+    graph.add_conditional_edges("tasks", boxes.fan_out, ["rollout", "evaluate"])
     graph.add_edge("rollout", "evaluate")
     for here, there in pairwise(BOXES):
         graph.add_edge(here, there)

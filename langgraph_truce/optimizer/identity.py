@@ -29,7 +29,14 @@ def manifest(
             "name": type(method.gate).__name__,
             **(asdict(method.gate) if is_dataclass(method.gate) else {}),
         },
-        "settings": {**method.settings, "iterations": method.iterations, "sample": method.sample},
+        "settings": {
+            **method.settings,
+            "iterations": method.iterations,
+            "sample": method.sample,
+            # only where they are set: a run that was begun before they existed is the same run
+            **({"phases": method.phases} if method.phases != 1 else {}),
+            **({"logs": method.logs} if method.logs else {}),
+        },
         "objective": evaluate.objective,
         **({"shaping": evaluate.shaping} if evaluate.shaping else {}),
         **({"reviewed": True} if reviewed else {}),

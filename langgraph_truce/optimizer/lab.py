@@ -26,7 +26,7 @@ from langgraph_truce.trajectory.step import Step
 
 M = TypeVar("M", bound=BaseModel)
 Models = Mapping[str, BaseChatModel]
-"""Chat model by purpose (`credit`, `suggest`, `merge`, `write`); the key "" serves the purposes not named."""
+"""Chat model by purpose (`credit`, `diagnose`, `suggest`, `merge`, `write`); the key "" serves the purposes not named."""
 
 
 class RunLab:

@@ -17,17 +17,21 @@ from langgraph.types import Command, Send
 from langgraph_truce.codec import to_json
 from langgraph_truce.errors import BudgetSpent, RunError
 from langgraph_truce.optimizer import reviewing
+from langgraph_truce.optimizer.phases import reads_logs
 from langgraph_truce.optimizer.sealed import PLAN
 from langgraph_truce.optimizer.session import Session
 from langgraph_truce.optimizer.state import Block, State
 from langgraph_truce.rules import Edit, apply
 from langgraph_truce.seams import Batch, Comparison, Memory, Verdict
-from langgraph_truce.write import sealed
+from langgraph_truce.write import beside, sealed
 
 BLOCKS = 32
 """At most so many `Send`s per iteration: their bookkeeping costs as much as a short rollout."""
 NOTHING = Comparison(0, 0.0, 0.0, 0.0, 0.95, 1.0, 0.0, 0.0)
 """The comparison of an iteration that had no candidate."""
+
+EDITING = ("suggest", "merge", "write")
+"""Decisions that have nothing to decide where `select` found no agent that may be edited."""
 
 Update = dict[str, Any]
 Decide = Callable[[Batch, Memory, Any], Awaitable[tuple[Any, Memory]]]
@@ -48,24 +52,18 @@ class Boxes:
         return self._session
 
     async def tasks(self, state: State) -> Update:
-        """Line 3: draw this iteration's train tasks."""
+        """Line 3: draw this iteration's train tasks, or take what a later phase of a turn reads (`phases`)."""
         first = {} if "initial" in state else await self._s.start()
         iteration = state.get("iteration", 0) + 1
         await reviewing.begin(self._s, iteration)
-        train = [t.id for t in self._s.splits.train]
-        size = min(self._s.method.sample or len(train), len(train))
-        self._s.expect("rollouts", iteration, size)
-        drawn = set(self._s.lab.rng("sample", iteration).sample(train, size))
-        return {
-            **first,
-            "iteration": iteration,
-            "sample": [t for t in train if t in drawn],
-            "decision": "",
-            "failed": [],
-        }
+        drawn = self._s.phases.begin(iteration, {**first, **state})
+        self._s.expect("rollouts", iteration, len(drawn["sample"]) if drawn.get("fresh", True) else 0)
+        return {**first, "iteration": iteration, **drawn, "decision": "", "failed": []}
 
-    def fan_out(self, state: State) -> list[Send]:
-        """Blocks of tasks for the rollout boxes, all at once; the runner's semaphore bounds them."""
+    def fan_out(self, state: State) -> list[Send] | str:
+        """Blocks of tasks for the rollout boxes, all at once; the runner's semaphore bounds them. What is there is not run."""
+        if not state.get("fresh", True):
+            return "evaluate"
         tasks = state["sample"]
         size = math.ceil(len(tasks) / BLOCKS)
         blocks = [tasks[i : i + size] for i in range(0, len(tasks), size)]
@@ -77,7 +75,7 @@ class Boxes:
     async def rollout(self, state: Block) -> Update:
         """Lines 6-7: run and evaluate a block of tasks."""
         book = await self._s.book(state["version"])
-        replicate = self._s.replicate(state["iteration"])
+        replicate = self._s.phases.replicate(state["iteration"])
         tasks = [self._s.task(t) for t in state["tasks"]]
         self._s.remember(await self._s.lab.rollouts(tasks, book, replicate=replicate, purpose="task"))
         return {}
@@ -91,7 +89,7 @@ class Boxes:
         """Line 7: what the rollouts of this iteration scored; blocks that broke are run again first."""
         if broken := [self._s.task(t) for t in state.get("failed", [])]:
             book = await self._s.book(state["version"])
-            replicate = self._s.replicate(state["iteration"])
+            replicate = self._s.phases.replicate(state["iteration"])
             await self._s.lab.rollouts(broken, book, replicate=replicate, purpose="task")
         rollouts = await self._s.rollouts(state)
         if not rollouts:
@@ -100,11 +98,14 @@ class Boxes:
                 "mend the connection and give the same command again"
             )
         scores = [r.outcome.score for r in rollouts]
+        fresh = state.get("fresh", True)
         row = {
             "train_score": sum(scores) / len(scores),
             "tasks": len(scores),
-            "excluded": len(state["sample"]) - len(scores),
+            # what is only read was counted where it ran
+            "excluded": len(state["sample"]) - len(scores) if fresh else 0,
             "errors": sum(1 for r in rollouts if r.outcome.error),
+            **({"source": state["source"], "fresh": fresh} if "source" in state else {}),
         }
         await self._s.records.write_box(state["iteration"], "evaluate", row)
         return {}
@@ -131,14 +132,18 @@ class Boxes:
 
     async def write(self, state: State) -> Update:
         """Line 16, first half: suggestions become edits of single rules."""
-        return await self._decide(state, "write", sealed(self._s.method.write, self._s.splits.test))
+        write = sealed(self._s.method.write, self._s.splits.test)
+        if reads_logs(state):  # what may be quoted are train tasks all the same
+            write = beside(write, self._s.phases.trained_on(state))
+        return await self._decide(state, "write", write)
 
     async def gate(self, state: State) -> Update:
         """Does the joint candidate win on the validation tasks?"""
         iteration = state["iteration"]
-        # at least both arms once; pruning and halving may add more
-        self._s.expect("gate", iteration, 2 * len(self._s.splits.validation))
         batch = await self._s.batch(state)
+        batch = replace(batch, validation=self._s.phases.tested(state, batch.edits))
+        # at least both arms once; pruning and halving may add more
+        self._s.expect("gate", iteration, 2 * len(batch.validation))
         memory = state["memory"]
         if batch.edits:
             tests = reviewing.tests_planned(batch.iterations, reviewed=self._s.reviewer is not None)
@@ -163,7 +168,10 @@ class Boxes:
             return {"idle": state["idle"] + 1}
         book = await self._s.book(state["version"])
         book = apply(book, [Edit.from_json(e) for e in reviewed["edits"]])
-        return {"version": await self._s.records.write_book(book), "idle": 0}
+        version = await self._s.records.write_book(book)
+        # now, before a gate runs these rules as its baseline: what is read must never be gate data again
+        logs = {"logs": self._s.logs(version)} if self._s.phases.logs else {}
+        return {"version": version, "idle": 0, **logs}
 
     def onward(self, state: State) -> str:
         """Line 2: the next iteration, or the end."""
@@ -207,6 +215,10 @@ class Boxes:
         self._s.say(name, iteration, 0, 1)
         batch = await self._s.batch(state)
         memory = state["memory"]
+        if name in EDITING and not batch.targets:  # nothing may be edited: nobody is asked how
+            await self._s.records.write_box(iteration, name, ())
+            self._s.say(name, iteration, 1, 1)
+            return {}
         result, own = await decide(batch, memory.get(name, {}), self._s.lab)
         await self._s.records.write_box(iteration, name, result)
         self._s.say(name, iteration, 1, 1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from langgraph_truce.model.prices import Price
+from langgraph_truce.optimizer.phases import logs_of
 from langgraph_truce.prompts import load, names
 from langgraph_truce.seams import Method
 from langgraph_truce.system import System
@@ -38,9 +40,9 @@ class PlanRow:
 
     purpose: str
     low: int
-    """Fewest calls: nothing is suggested after the first iteration."""
+    """Fewest calls: nothing is suggested after the first iteration, and later phases of a turn read its rollouts."""
     high: int
-    """Most: every iteration tries all the candidates it may."""
+    """Most: every iteration runs its tasks and tries all the candidates it may."""
     words: str
     """How it was counted."""
     tokens: Range = (0, 0)
@@ -156,9 +158,13 @@ def plan(
     k = method.iterations
     fewest = min(k, method.patience or k)
     sampled = min(method.sample or len(splits.train), len(splits.train))
+    # what a later phase reads was run, and its critics answered, in the first phase of its turn
+    fewest = math.ceil(fewest / method.phases)
     once = 1 if method.reuse else fewest
     each = f"{per_rollout:g} calls a rollout"
     turns = (f"{fewest} to {k}" if fewest < k else f"{k}") + (" iterations" if k > 1 else " iteration")
+    if method.phases > 1:
+        turns += f" (turns of {method.phases} phases: a later one runs them where the rules changed and no gate logs are there)"
     n_val, n_test = len(splits.validation), len(splits.test)
     again = getattr(method.gate, "replicates", 1)
     often = f", {again} times each" if again > 1 else ""
@@ -171,13 +177,21 @@ def plan(
     for purpose, tasks, rollouts, words in counted:
         sent = _rollouts(system, tasks, rollouts, per_rollout, task)
         rows.append(PlanRow(purpose, *sent.calls, words, sent.tokens, sent.usd(task.price)))
-    asks = method.asks(sampled, agents) if method.asks else {}
-    for purpose, (low, high) in asks.items():
+    for purpose, (low, high) in _asks(method, sampled, n_val, agents).items():
         critic = critics.get(purpose) or critics.get("") or Asked()
         sent = _asked(purpose, system, splits.train, (low * fewest, high * k), per_rollout, critic)
-        words = f"{low} to {high} an iteration"
+        words = f"{low} to {high} an iteration" + (", fewest in each turn" if method.phases > 1 else "")
         rows.append(PlanRow(purpose, *sent.calls, words, sent.tokens, sent.usd(critic.price)))
     return Plan(tuple(rows))
+
+
+def _asks(method: Method, sampled: int, validation: int, agents: int) -> Mapping[str, Range]:
+    """Fewest and most calls of an iteration by purpose; one that reads gate logs may have more tasks than are sampled."""
+    if method.asks is None:
+        return {}
+    logs = logs_of(validation, method.logs) if method.phases > 1 else 0
+    few, many = method.asks(sampled, agents), method.asks(max(sampled, logs), agents)
+    return {purpose: (low, max(high, many[purpose][1])) for purpose, (low, high) in few.items()}
 
 
 def _rollouts(

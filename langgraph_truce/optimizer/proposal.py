@@ -116,7 +116,7 @@ def asking_words(edit: Mapping[str, Any]) -> list[str]:
     out = [str(edit["reason"])] if edit["reason"] else []
     if edit["tasks"]:
         share = f" ({edit['support']:.0%} of those sampled)" if edit["support"] else ""
-        out.append(f"asked for by the train tasks {named(edit['tasks'])}{share}")
+        out.append(f"asked for by the tasks {named(edit['tasks'])}{share}")
     for quote in edit["evidence"]:
         if quote["said"]:
             out.append(f"{quote['step']} said: {quote['said']}")

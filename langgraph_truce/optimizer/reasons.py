@@ -63,7 +63,7 @@ class Why:
             f"{self.id}: {first['op']} {last['agent']}/{last['rule_id'] or '(new)'}, {_stands(last, waits=self.waits)}",
             *("  " + line for line in changed(first["op"], first["before"], first["after"]).split("\n")),
             f"Why        {first['reason'] or 'no reason was given'}",
-            f"Asked for  by the train tasks {named(first['tasks'])}{_support(first)}",
+            f"Asked for  by the tasks {named(first['tasks'])}{_support(first)}",
         ]
         quoted = [q for q in self.quotes if q["said"]]
         out += [f"           {q['step']} said: {q['said']}" for q in quoted]

@@ -14,7 +14,7 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -71,6 +71,11 @@ class Records:
         found = await self._get("rollouts", rollout_id)
         with _sound("rollouts", rollout_id):
             return None if found is None else from_json(Rollout, found)
+
+    @property
+    def names(self) -> Collection[str]:
+        """Ids of the finished rollouts."""
+        return self._rollouts
 
     def masked(self, rollout: Rollout) -> Rollout:
         """`rollout` as it will be read back: what decisions see must not depend on whether the run was resumed."""

@@ -139,7 +139,7 @@ async def arevert(
     system.in_process("revert")
     evaluate = score if isinstance(score, Evaluate) else as_evaluator(score)
     settings = Run.of(run)
-    _same_run(settings.place, system, validation, evaluate)
+    same_run(settings.place, system, validation, evaluate)
     recheck = recheck or Recheck()
     async with working(settings, None, system, Terms(Budget(), {}, 0)) as (opened, _):
         ledger = await ledger_of(opened.records, settings.place)
@@ -198,9 +198,12 @@ def _line(last: Any, found: Reverted, by: str, paid: dict[str, Any]) -> dict[str
     }
 
 
-def _same_run(
-    run: Place | Path | str, system: System, validation: Sequence[Task], evaluate: Evaluate
-) -> None:
+def same_run(run: Place | Path | str, system: System, validation: Sequence[Task], evaluate: Evaluate) -> None:
+    """Refuse figures that would not be about this run.
+
+    Raises:
+        UserMistake: other validation tasks, another system or another objective than the run's.
+    """
     there = read_manifest(run)
     wrong = {
         "system": there.get("system") != system.fingerprint,

@@ -138,9 +138,13 @@ async def _settle(
         return {"decision": decision}, {**settled, "edits": [], "decision": decision, "words": words}, None
     iteration, memory = state["iteration"], state["memory"]
     candidate = replace(
-        batch, iterations=tests_planned(batch.iterations, reviewed=True), edits=outcome.candidate
+        batch,
+        iterations=tests_planned(batch.iterations, reviewed=True),
+        edits=outcome.candidate,
+        # as the first gate, whose set it was: what is left of that set may name no log task any more
+        validation=session.phases.tested(state, (*batch.edits, *outcome.candidate)),
     )
-    session.expect("gate", iteration, 2 * len(session.splits.validation))
+    session.expect("gate", iteration, 2 * len(candidate.validation))
     found, own = await session.method.gate(candidate, memory.get("gate", {}), session.lab)
     second: dict[str, Any] = to_json(found)
     settled |= {

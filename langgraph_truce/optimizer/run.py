@@ -18,6 +18,7 @@ from langgraph_truce.optimizer.doors import asked
 from langgraph_truce.optimizer.drive import drive
 from langgraph_truce.optimizer.identity import manifest
 from langgraph_truce.optimizer.lab import RunLab
+from langgraph_truce.optimizer.phases import fewest_tested
 from langgraph_truce.optimizer.place import Opened, Place
 from langgraph_truce.optimizer.planning import plan
 from langgraph_truce.optimizer.read import read_folder, result_of
@@ -58,7 +59,7 @@ def optimize(
         score: A LangSmith-style evaluator, or an `Evaluate` with its objective and range.
         method: `langgraph_truce.methods.truce()`, `offline()`, ...
         model: Critic and optimizer model: a chat model, an `init_chat_model` string, or several by purpose
-            (`credit`, `suggest`, `merge`, `write`; "" for the rest). None for methods that ask no model.
+            (`credit`, `diagnose`, `suggest`, `merge`, `write`; "" for the rest). None for methods that ask no model.
         budget: What the run may spend at most; at the cap it ends with the best proven rules.
         run: The run folder, or a `Run` with who approves edits, who hears of progress, and so on.
         seed: Of every draw.
@@ -122,9 +123,9 @@ async def opened(
     system.in_process("optimize")
     evaluate = score if isinstance(score, Evaluate) else as_evaluator(score)
     models = _models(model)
-    check = getattr(method.gate, "check", None)
+    check, fewest = getattr(method.gate, "check", None), fewest_tested(method, len(splits.validation))
     if check is not None:  # refuse before anything is spent
-        check(len(splits.validation), tests_planned(method.iterations, reviewed=reviewed(run)))
+        check(fewest, tests_planned(method.iterations, reviewed=reviewed(run)))
     asks = reviewer(run, Place.of(run.place).folder)
     same = manifest(system, splits, evaluate, method, seed, reviewed=reviewed(run))
     budget = budget or Budget()

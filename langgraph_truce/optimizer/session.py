@@ -11,12 +11,12 @@ from langgraph_truce.errors import BudgetSpent
 from langgraph_truce.model import Meter
 from langgraph_truce.optimizer.lab import RunLab
 from langgraph_truce.optimizer.ledger import told_so_far, with_deferred
+from langgraph_truce.optimizer.phases import Phases, first_kept
 from langgraph_truce.optimizer.records import Records
 from langgraph_truce.optimizer.review import Reviewer
 from langgraph_truce.optimizer.sealed import Sealed
 from langgraph_truce.optimizer.settings import Event
 from langgraph_truce.optimizer.state import State
-from langgraph_truce.rollout.run import rollout_id
 from langgraph_truce.rules import Edit, RuleBook, Suggestion
 from langgraph_truce.seams import Batch, Credit, Method, Rollout
 from langgraph_truce.system import System
@@ -39,13 +39,18 @@ class Session:
     """Who answers for edits that passed the gate; None: they are applied."""
     sealed: Sealed = field(default_factory=Sealed)
     """The share of the budget that belongs to the test."""
+    phases: Phases = field(init=False)
+    """What its iterations read."""
     _rollouts: dict[str, Rollout] = field(default_factory=dict)
-    _train: dict[str, Task] = field(default_factory=dict)
+    _tasks: dict[str, Task] = field(default_factory=dict)
     _read: int = 0
     _stage: str = ""
     _iteration: int = 0
     _done: int = 0
     _total: int = 0
+
+    def __post_init__(self) -> None:
+        self.phases = Phases(self.method, self.splits, self.lab.rng)
 
     def rolled(self, purpose: str) -> None:
         """One more rollout is done."""
@@ -77,30 +82,24 @@ class Session:
         return str(test["early"]) if test.get("unpaid") else None
 
     def task(self, task_id: str) -> Task:
-        """The train task `task_id`."""
-        if not self._train:
-            self._train = {t.id: t for t in self.splits.train}
-        return self._train[task_id]
-
-    def replicate(self, iteration: int) -> int:
-        """Replicate number of an iteration's train rollouts."""
-        return 0 if self.method.reuse else iteration - 1
+        """The train or validation task `task_id`."""
+        if not self._tasks:
+            self._tasks = {t.id: t for t in (*self.splits.train, *self.splits.validation)}
+        return self._tasks[task_id]
 
     def remember(self, rollouts: Sequence[Rollout]) -> None:
         """Keep what was just run: the boxes of this iteration need not read it again."""
         self._rollouts.update({r.id: self.records.masked(r) for r in rollouts if not r.outcome.excluded})
 
     async def rollouts(self, state: State) -> tuple[Rollout, ...]:
-        """The counted train rollouts of this iteration, in sample order; the excluded ones are not here."""
+        """The counted rollouts that this iteration reads, in sample order; the excluded ones are not here."""
         found: list[Rollout] = []
+        names = self.phases.rollouts(state)
         if state["iteration"] != self._read:
-            current = {
-                rollout_id(state["version"], t, self.replicate(state["iteration"])) for t in state["sample"]
-            }
+            current = {*names.values()}
             self._rollouts = {name: r for name, r in self._rollouts.items() if name in current}
             self._read = state["iteration"]
-        for task in state["sample"]:
-            name = rollout_id(state["version"], task, self.replicate(state["iteration"]))
+        for name in names.values():
             rollout = self._rollouts.get(name) or await self.records.read_rollout(name)
             if rollout is not None:
                 self._rollouts[name] = rollout
@@ -112,7 +111,8 @@ class Session:
         """What this iteration knows so far, put together from the records."""
         iteration = state["iteration"]
         book = await self.records.read_book(state["version"])
-        self.lab.learn(self.splits.train, book)
+        tasks = {t: self.task(t) for t in state["sample"]}
+        self.lab.learn([*self.splits.train, *tasks.values()], book)
 
         async def box(name: str, kind: type[Any]) -> tuple[Any, ...]:
             rows = await self.records.read_box(iteration, name)
@@ -127,7 +127,7 @@ class Session:
             iteration=iteration,
             iterations=self.method.iterations,
             book=book,
-            tasks={t: self.task(t) for t in state["sample"]},
+            tasks=tasks,
             validation=tuple(self.splits.validation),
             rollouts=await self.rollouts(state),
             segments={r: tuple(from_json(Segment, s) for s in rows) for r, rows in segments.items()},
@@ -137,6 +137,11 @@ class Session:
             edits=edits,
             history=told_so_far(await self.records.ledger(), iteration),
         )
+
+    def logs(self, version: str) -> dict[str, int]:
+        """Log task -> replicate number of its rollout with the rules `version`, where a gate left one."""
+        order = [t.id for t in self.splits.validation if t.id in self.phases.logs]
+        return first_kept(self.records.names, version, order)
 
     async def deferred(self, iteration: int) -> tuple[Edit, ...]:
         """Edits that a person put off to `iteration`."""

@@ -20,7 +20,16 @@ class State(TypedDict, total=False):
     version: str
     """Version of the current rules, P^(t-1)."""
     sample: list[str]
-    """Ids of the train tasks of this iteration."""
+    """Ids of the tasks whose rollouts this iteration reads: train tasks, or log tasks."""
+    source: str
+    """Where these come from (`phases.TRAIN`, `phases.LOGS`); absent where a turn has one phase."""
+    fresh: bool
+    """True where they are still to be run; absent means True."""
+    trained: str
+    """Version of the rules that the turn's train rollouts ran with."""
+    logs: dict[str, int]
+    """Log task -> replicate number of what the gate that accepted the current rules left of it; empty until a phase of
+    this turn changed the rules."""
     memory: dict[str, dict[str, Any]]
     """Memory by decision name."""
     decision: str

@@ -12,6 +12,7 @@ from langgraph_truce.errors import GateRefused, RunError
 from langgraph_truce.gate import compare
 from langgraph_truce.optimizer.ledger import REVERT, standing
 from langgraph_truce.optimizer.noise import NOISE, read_noise
+from langgraph_truce.optimizer.phases import LOGS
 from langgraph_truce.optimizer.place import Place
 from langgraph_truce.optimizer.proposal import waiting
 from langgraph_truce.optimizer.reasons import read_command, undo_command
@@ -20,6 +21,7 @@ from langgraph_truce.optimizer.result import Estimate
 from langgraph_truce.optimizer.sealed import PLAN
 from langgraph_truce.optimizer.story_edits import edit_stories, rule_stories
 from langgraph_truce.optimizer.story_rollouts import MOVED, Cited, noise_story, own_noise
+from langgraph_truce.optimizer.story_rounds import round_story
 from langgraph_truce.optimizer.story_turns import Boxes, book_named, contrast_of, turns
 from langgraph_truce.report.story import (
     Cell,
@@ -78,6 +80,7 @@ async def story_of(
         shift=_test_shift(test, difference) if test and difference else None,
         turns=await turns(records, done, initial, ledger),
         credit=cells(done),
+        rounds=round_story(place, done),
         unsigned=sum(c["value"] is None for b in done for c in b.credits),
         rules=rule_stories(initial, current, edits) if initial and current else (),
         edits=edits,
@@ -103,11 +106,11 @@ def scores_of(outcomes: Mapping[str, Any]) -> dict[str, list[float | None]]:
 
 
 def cells(done: Iterable[Boxes]) -> tuple[Cell, ...]:
-    """Mean credit by role and round, worst first; credits without a value are left out."""
+    """Mean credit by role and round, worst first; credits without a value and diagnoses of whole runs are left out."""
     values: dict[tuple[str, int | None], list[float]] = defaultdict(list)
     for box in done:
         for c in box.credits:
-            if c["value"] is not None:
+            if c["value"] is not None and (c.get("details") or {}).get("kind") != "diagnosis":
                 values[c["role"], c["round"]].append(c["value"])
     found = [Cell(role, r, sum(v) / len(v), len(v)) for (role, r), v in values.items()]
     return tuple(sorted(found, key=lambda c: (c.mean, c.role, c.round or 0)))
@@ -230,9 +233,9 @@ def _summed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _excluded(done: Iterable[Boxes], test: Mapping[str, Any] | None) -> tuple[Excluded, ...]:
     found = []
     for box in done:
-        found.append(
-            Excluded(f"iteration {box.iteration}, train", "current", box.evaluate.get("excluded", 0))
-        )
+        if box.evaluate.get("source") != LOGS:  # what the gate left, excluded ones apart
+            left = box.evaluate.get("excluded", 0)
+            found.append(Excluded(f"iteration {box.iteration}, train", "current", left))
         for verdict, which in zip(box.verdicts, ("", ", tested again"), strict=False):
             for arm, n in verdict["comparison"].get("excluded", {}).items():
                 found.append(Excluded(f"iteration {box.iteration}, validation{which}", arm, n))

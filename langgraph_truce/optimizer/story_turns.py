@@ -9,6 +9,7 @@ from typing import Any
 from langgraph_truce.codec import from_json
 from langgraph_truce.errors import EditError
 from langgraph_truce.optimizer.ledger import GATE, REVERT, WAITING, standing
+from langgraph_truce.optimizer.phases import LOGS
 from langgraph_truce.optimizer.records import Records
 from langgraph_truce.optimizer.story_rollouts import moved
 from langgraph_truce.report.figures import mean_of, tasks_needed
@@ -16,6 +17,8 @@ from langgraph_truce.report.story import Contrast, Shift, Turn
 from langgraph_truce.rules import Edit, RuleBook, apply
 from langgraph_truce.seams import Comparison
 
+AGAIN = "read again"
+"""Rollouts of an earlier phase of the turn."""
 BY_PERSON = ("accept", "declined", "deferred")
 """Decisions that are a person's where one approves; all others are the gate's."""
 
@@ -149,7 +152,8 @@ async def _turn(
 ) -> Turn:
     row, verdict = box.evaluate, box.verdict
     train = mean_of(row["train_score"], row["tasks"]) if row["tasks"] else None
-    bare = Turn(box.iteration, train, row.get("excluded", 0), row.get("errors", 0))
+    source = LOGS if row.get("source") == LOGS else "" if row.get("fresh", True) else AGAIN
+    bare = Turn(box.iteration, train, row.get("excluded", 0), row.get("errors", 0), source=source)
     if verdict is None:
         return bare
     c = from_json(Comparison, verdict["comparison"])
@@ -179,6 +183,7 @@ async def _turn(
         tuple(verdict.get("trials", ())),
         await _gate_shift(records, box.iteration, c, versions) if measured else None,
         how.approver,
+        source,
     )
 
 

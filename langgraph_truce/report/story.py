@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from langgraph_truce.report.rounds import RoundStory
+
 State = Literal["finished", "stopped early", "unfinished"]
 """Finished; ended before its iterations were done, with or without a sealed test; or still to be resumed."""
 
@@ -111,6 +113,9 @@ class Turn:
     shift: Shift | None = None
     approver: str = ""
     """`gate`, or the person who decided; empty where nobody has yet."""
+    source: str = ""
+    """Where `train` is not fresh rollouts of train tasks: `read again` (an earlier phase's), or `gate logs` (validation tasks
+    that this iteration's gate left out)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +289,8 @@ class Story:
     turns: tuple[Turn, ...] = ()
     credit: tuple[Cell, ...] = ()
     """Worst first."""
+    rounds: RoundStory | None = None
+    """What critics said of rounds, failures and answers; None where the method has none."""
     unsigned: int = 0
     """Credits that say how much something mattered and not whether it helped; they have no mean."""
     rules: tuple[RuleStory, ...] = ()

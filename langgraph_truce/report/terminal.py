@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from langgraph_truce.report.figures import p_value, points, verdict
+from langgraph_truce.report.rounds import RoundStory
 from langgraph_truce.report.story import Cell, Cost, EditStory, Excluded, Mean, Noise, Shift, Story, Turn
 from langgraph_truce.report.visible import visible
 from langgraph_truce.trajectory.transcript import cut
@@ -59,6 +60,7 @@ def show(story: Story, console: Console) -> None:
         ("Sealed test", scores(story)),
         ("Iterations", iterations(story.turns)),
         ("Credit by role and round", credits_by_role(story.credit)),
+        *((("Rounds, failures and answers", rounds(story.rounds)),) if story.rounds else ()),
         ("Edits", edits(story)),
         ("Prediction shifts", shifts(story)),
         ("Model calls", costs(story.costs)),
@@ -102,7 +104,7 @@ def iterations(turns: Sequence[Turn]) -> RenderableType:
     table = _table("", "train", "validation", "decision", "why")
     for t in turns:
         moved = f"{t.baseline.mean:.3f} -> {t.candidate.mean:.3f}" if t.baseline and t.candidate else ""
-        train = f"{t.train.mean:.3f}" if t.train else ""
+        train = f"{t.train.mean:.3f} {t.source}".rstrip() if t.train else ""
         why = t.words
         if t.needed is not None:
             why += f" (about {t.needed:,} validation tasks would decide at the observed effect)"
@@ -128,6 +130,43 @@ def credits_by_role(credit: Sequence[Cell]) -> RenderableType:
         row = [cells.get(r, "") for r in (*rounds, *([None] if bare else []))]
         table.add_row(_text(role or "(whole round)"), whole, *row)
     return table
+
+
+def rounds(told: RoundStory) -> RenderableType:
+    """Where runs ended, patterns of failure by round, credit against answers, and the ablation where there is one."""
+    parts: list[RenderableType] = []
+    if told.rounds:
+        table = _table("round", "ended", "diagnosis", "aggregate", "informative failures")
+        for r in told.rounds:
+            ended = f"{r.runs} ({r.share:.0%})"
+            table.add_row(
+                str(r.round), ended, _or(r.score, "{:.2f}"), _or(r.credit), f"{r.failures} of {r.aggregates}"
+            )
+        parts.append(table)
+    if told.patterns:
+        last = [r.round for r in told.rounds if r.runs]
+        table = _table("pattern", "runs", "score", *(f"round {r}" for r in last))
+        for p in told.patterns:
+            by = (str(p.by_round.get(r, 0)) for r in last)
+            table.add_row(_text(p.pattern), f"{p.runs} ({p.share:.0%})", f"{p.score:.2f}", *by)
+        parts.append(table)
+    if told.agreement:
+        table = _table("role", "credit if right", "if wrong", "told apart")
+        for a in told.agreement:
+            means = (f"{_or(m)} ({n})" for m, n in ((a.mean_right, a.right), (a.mean_wrong, a.wrong)))
+            table.add_row(_text(a.role or "(all roles)"), *means, _or(a.auc))
+        parts.append(table)
+    if told.ablation:
+        table = _table("alone", "tasks", "difference", "interval")
+        for row in told.ablation:
+            interval = f"{points(row.low)} to {points(row.high)}"
+            table.add_row(_text(row.name), str(row.n), points(row.estimate), interval)
+        parts += [table, Text("Each agent's accepted changes alone; after the fact, no error control.")]
+    return _stack(*parts)
+
+
+def _or(value: float | None, form: str = "{:.3f}") -> str:
+    return "-" if value is None else form.format(value)
 
 
 def edits(story: Story) -> RenderableType:

@@ -110,7 +110,7 @@ class _Reader:
             if t in self.names
         ]
         self.found.unnamed += len(moment.unknown) - len(named)
-        state = ""
+        states: dict[frozenset[str], str] = {}
         for task in [*moment.tasks, *named]:
             if task.name in HIDDEN:
                 continue
@@ -118,7 +118,9 @@ class _Reader:
             given: str | None = None
             if level.reads_state(saved, task):
                 values = level.values(saved) if moment.values is None else moment.values
-                state = given = state or self.contents.put(values)
+                seen = level.sees(task.name, values)
+                given = states.get(names := frozenset(seen)) or self.contents.put(seen)
+                states[names] = given
             elif not task.called:
                 given = self.contents.put(level.given(saved, task))
             run = _run(level, saved, task, (*parents, *task.caller), given, self.contents)

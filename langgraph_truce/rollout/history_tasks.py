@@ -130,6 +130,14 @@ class Level:
         place = task.path[1]
         return stored[SENDS][place].arg if isinstance(place, int) else None
 
+    def sees(self, name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What of the state a node is given: all of it, or what its input schema names."""
+        node = self.graph.nodes.get(name) if self.graph is not None else None
+        own = getattr(node, "channels", None)
+        if not isinstance(own, list | tuple):
+            return values
+        return {c: v for c, v in values.items() if c in own or c not in self.graph.channels}
+
     def lacks(self, name: str) -> bool:
         """True for a node that the graph, where it is known, does not have."""
         return self.graph is not None and name not in self.graph.nodes

@@ -32,3 +32,10 @@ class SuggestReply(BaseModel):
     weaknesses: list[str] = Field(default_factory=list)
     causality: Causality = Field(default_factory=Causality)
     suggestions: list[SuggestedEdit] = Field(default_factory=list)
+
+
+class GradientReply(BaseModel):
+    """Δ of one agent from several failed runs, in words and as suggestions (TSCA eq. 6 to 8)."""
+
+    gradient: str = Field(default_factory=str)
+    suggestions: list[SuggestedEdit] = Field(default_factory=list)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from langgraph_truce.asking import keep, require_model, side_by_side
 from langgraph_truce.batch import (
@@ -19,13 +19,12 @@ from langgraph_truce.batch import (
 )
 from langgraph_truce.errors import ModelReplyError
 from langgraph_truce.prompts.quote import quoted
-from langgraph_truce.rules.edit import Op, Suggestion
-from langgraph_truce.rules.rule import AgentRules
+from langgraph_truce.rules.edit import Suggestion
 from langgraph_truce.seams import Batch, Credit, Lab, Memory, Rollout, Suggester
-from langgraph_truce.suggest.replies import SuggestedEdit, SuggestReply
+from langgraph_truce.suggest.checked import Target, checked, target_of
+from langgraph_truce.suggest.replies import SuggestReply
 from langgraph_truce.trajectory.transcript import cut, transcript
 
-_OPS = get_args(Op)
 _FEEDBACK_CHARS = 3000
 
 
@@ -33,12 +32,13 @@ _FEEDBACK_CHARS = 3000
 class _Case:
     """One agent in one rollout: what Ψ is asked about."""
 
-    agent: str
-    rules: AgentRules
+    target: Target
     rollout: Rollout
     credits: tuple[Credit, ...]
-    tried: tuple[Mapping[str, Any], ...]
-    """Edits of this agent that the gate rejected, as JSON."""
+
+    @property
+    def agent(self) -> str:
+        return self.target.agent
 
 
 def suggest_rules(
@@ -88,11 +88,7 @@ def _cases(batch: Batch, score_below: float, credit_below: float) -> list[_Case]
     found: list[_Case] = []
     about = credits_by_agent(batch)
     for agent in batch.targets:
-        tried = tuple(
-            h["edit"]
-            for h in batch.history
-            if h["decision"] in {"reject", "declined"} and h["edit"]["agent"] == agent
-        )
+        target = target_of(batch, agent)
         worst: dict[str, Rollout] = {}
         credited = {c.rollout for c in about.get(agent, ())}
         for rollout in batch.rollouts:
@@ -103,7 +99,7 @@ def _cases(batch: Batch, score_below: float, credit_below: float) -> list[_Case]
             own = tuple(c for c in about[agent] if c.rollout == rollout.id)
             blamed = (mean_value(own) or 0.0) < credit_below
             if rollout.outcome.score < score_below and blamed:
-                found.append(_Case(agent, batch.book.agents[agent], rollout, own, tried))
+                found.append(_Case(target, rollout, own))
     return found
 
 
@@ -115,15 +111,8 @@ async def _ask(
         reply = await lab.ask("suggest", _fields(case, batch, limits, lab), SuggestReply, purpose="suggest")
     except ModelReplyError as error:
         return [], [{"kind": "unread", **where, "why": str(error)}]
-    good: list[Suggestion] = []
-    records: list[dict[str, Any]] = []
-    for n, said in enumerate(reply.suggestions):
-        why = f"more than the {limits[0]} suggestions asked for" if n >= limits[0] else _fault(said, case)
-        if why:
-            records.append({"kind": "rejected", **where, "why": why, "instruction": said.instruction})
-        else:
-            good.append(_suggestion(said, case))
-    return good, records
+    good, wrong = checked(reply.suggestions, case.target, [case.rollout], limits[0])
+    return good, [{"kind": "rejected", **where, **record} for record in wrong]
 
 
 def _fields(case: _Case, batch: Batch, limits: tuple[int, int, int], lab: Lab) -> dict[str, str]:
@@ -135,16 +124,13 @@ def _fields(case: _Case, batch: Batch, limits: tuple[int, int, int], lab: Lab) -
         "task_context": task_text(batch.tasks[rollout.task]),
         "result_context": outcome_text(rollout.outcome),
         "result_evaluation": cut(rollout.outcome.feedback, _FEEDBACK_CHARS),
-        "rules": rules_text(case.rules),
+        "rules": rules_text(case.target.rules),
         "credits": "\n".join(_credit_line(c) for c in case.credits),
         "steps": transcript(rollout.trajectory, own, limit_chars=limits[1]),
         "communications": transcript(
             rollout.trajectory, rollout.trajectory.step_ids - set(own), limit_chars=limits[2]
         ),
-        "history": "\n".join(
-            f"- {e['op']} {e['rule']}".rstrip() + f": {hung(e['text']) or '(the rule goes)'}"
-            for e in case.tried
-        ),
+        "history": case.target.history,
     }
     return {
         **quoted(texts, lab.rng("quote", "suggest", case.agent, rollout.id)),
@@ -167,66 +153,4 @@ def _credit_line(credit: Credit) -> str:
     place = credit.segment or "whole run"
     return (
         f"- {place}, {credit.role or 'all agents'}, {value}: {hung(credit.words)} [{', '.join(credit.steps)}]"
-    )
-
-
-def _fault(said: SuggestedEdit, case: _Case) -> str:
-    """Why a suggestion cannot be used; empty where it can."""
-    op, rule_id, text = said.op.strip().upper(), _rule_id(said), said.instruction.strip()
-    rule = next((r for r in case.rules.rules if r.id == rule_id), None)
-    if op not in _OPS:
-        return f"{said.op!r} is no operation; they are: {', '.join(_OPS)}"
-    if not text:
-        return f"the {op} has no instruction"
-    if not _evidence(said, case):
-        cited = ", ".join(said.evidence) or "none"
-        return f"the {op} cites no step of {case.rollout.id}; cited: {cited}"
-    if op != "ADD":
-        if rule is None:
-            there = ", ".join(r.id for r in case.rules.rules) or "none"
-            return f"{case.agent!r} has no rule {said.rule!r} to {op}; its rules are: {there}"
-        if rule.protected:
-            return f"rule {rule_id!r} of {case.agent!r} is protected"
-    if op != "DELETE" and any(_same(text, r.text) for r in case.rules.rules):
-        return f"the {op} says what a rule of {case.agent!r} says already"
-    return "it was tried and rejected before" if _tried(op, rule_id, text, case) else ""
-
-
-def _tried(op: str, rule_id: str, text: str, case: _Case) -> bool:
-    """Was the same edit rejected? A DELETE is the same whatever its reason, but only of the text that stood there."""
-    for edit in case.tried:
-        if edit["op"] != op or (op != "ADD" and edit["rule"] != rule_id):
-            continue
-        if op == "DELETE" and edit["old_hash"] == case.rules.rule(rule_id).hash:
-            return True
-        if op != "DELETE" and _same(edit["text"], text):
-            return True
-    return False
-
-
-def _same(one: str, other: str) -> bool:
-    return " ".join(one.casefold().split()) == " ".join(other.casefold().split())
-
-
-def _rule_id(said: SuggestedEdit) -> str:
-    return "" if said.op.strip().upper() == "ADD" else said.rule.strip(" `[]:")
-
-
-def _evidence(said: SuggestedEdit, case: _Case) -> tuple[str, ...]:
-    """The cited steps that exist, as `ROLLOUT/STEP` (contract 4)."""
-    asked = (i.strip(" `[]").removeprefix(f"{case.rollout.id}/") for i in said.evidence)
-    there = case.rollout.trajectory.step_ids
-    return tuple(f"{case.rollout.id}/{i}" for i in dict.fromkeys(asked) if i in there)
-
-
-def _suggestion(said: SuggestedEdit, case: _Case) -> Suggestion:
-    op: Op = next(o for o in _OPS if o == said.op.strip().upper())
-    return Suggestion(
-        op=op,
-        agent=case.agent,
-        instruction=said.instruction.strip(),
-        rule=_rule_id(said),
-        reason=said.reason.strip(),
-        evidence=_evidence(said, case),
-        tasks=(case.rollout.task,),
     )

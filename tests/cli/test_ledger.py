@@ -52,7 +52,7 @@ def test_why_answers_all_of_it(done: Any, name: str) -> None:
 
     assert "e1.1: ADD triage/r3, was added" in said
     assert "Why        It is missing." in said
-    assert "Asked for  by the train tasks" in said
+    assert "Asked for  by the tasks" in said
     assert "triage#1.0 said: Counter" in said, "a quote of what stood there"
     assert "fixed: validation" in said
     assert "broken: none" in said

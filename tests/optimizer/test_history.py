@@ -48,10 +48,11 @@ def _edit(draw: st.DrawFn, book: RuleBook, name: str, taken: set[tuple[str, str]
     free = [r for r in agent.rules if (agent.agent, r.id) not in taken]
     ops: list[Op] = ["ADD", "MODIFY", "DELETE"]
     op = draw(st.sampled_from(ops)) if free else "ADD"
-    text = draw(WORDS) if op != "DELETE" else ""
     if op == "ADD":
-        return Edit(name, "ADD", agent.agent, text=text)
+        return Edit(name, "ADD", agent.agent, text=draw(WORDS))
     rule = draw(st.sampled_from(free))
+    # a MODIFY that changes nothing is never written, and nothing would stand on it
+    text = draw(WORDS.filter(lambda words: words != rule.text)) if op == "MODIFY" else ""
     return Edit(name, op, agent.agent, rule.id, rule.hash, text)
 
 

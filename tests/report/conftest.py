@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from langgraph_truce.report.rounds import AblationRow, AgreementRow, PatternRow, RoundRow, RoundStory
 from langgraph_truce.report.story import (
     Cell,
     Contrast,
@@ -146,6 +147,22 @@ def a_story() -> Story:
             Cell("worker", 2, 0.0, 30),
             Cell("worker", 1, 0.5, 30),
             Cell("", None, 0.75, 3),
+        ),
+        rounds=RoundStory(
+            50,
+            (RoundRow(1, 40, 0.8, 4.25, 50, 0.61, 7), RoundRow(2, 10, 0.2, None, 0, None, 0)),
+            (
+                PatternRow("NONE", 30, 0.6, 5.0, "", {1: 28, 2: 2}),
+                PatternRow("KNOWLEDGE_DEFICIT", 20, 0.4, 1.33, "a fact is missing", {1: 12, 2: 8}),
+            ),
+            (
+                AgreementRow("", 60, 40, 0.71, 0.32, 0.84),
+                AgreementRow("worker", 20, 0, 0.7, None, None),
+            ),
+            (
+                AblationRow("aggregator@2", 2, 39, 0.123, 0.011, 0.234, 6, 1),
+                AblationRow("roles", None, 38, -0.021, -0.1, 0.06, 2, 3),
+            ),
         ),
         unsigned=7,
         rules=(RuleStory("MODIFY", "manager", "r7", accepted.before, accepted.after, "", (0,)),),

@@ -177,12 +177,12 @@ LINE: dict[str, Any] = {
 }
 
 
-async def told(*lines: dict[str, Any]) -> Any:
-    with open_store(":memory:") as store:
+async def told(tmp_path: Path, *lines: dict[str, Any]) -> Any:
+    with open_store(tmp_path / "store.sqlite") as store:
         return await edit_stories(lines, Cited(Records(store)), lambda name: f"undo {name}")
 
 
-async def test_what_happens_later_joins_the_edit() -> None:
+async def test_what_happens_later_joins_the_edit(tmp_path: Path) -> None:
     later = {
         **LINE,
         "kind": "review",
@@ -191,27 +191,27 @@ async def test_what_happens_later_joins_the_edit() -> None:
         "approver": "Ada",
         "p_value": None,
     }
-    (edit,) = await told(LINE, {**later, "version_after": "a"})
+    (edit,) = await told(tmp_path, LINE, {**later, "version_after": "a"})
 
     assert edit.decision == "declined"
     assert [(s.kind, s.approver) for s in edit.history] == [("edit", "gate"), ("review", "Ada")]
     assert (edit.estimate, edit.undo) == (0.2, "")
 
 
-async def test_a_reverted_edit_keeps_the_figures_it_was_accepted_with() -> None:
+async def test_a_reverted_edit_keeps_the_figures_it_was_accepted_with(tmp_path: Path) -> None:
     back = {**LINE, "kind": "revert", "decision": "reverted", "estimate": -0.4, "version_after": "a"}
-    (edit,) = await told(LINE, {**back, "version_before": "b"})
+    (edit,) = await told(tmp_path, LINE, {**back, "version_before": "b"})
 
     assert (edit.decision, edit.estimate, edit.undo) == ("reverted", 0.2, "")
 
 
-async def test_suggestions_that_became_no_edit_stay_apart() -> None:
+async def test_suggestions_that_became_no_edit_stay_apart(tmp_path: Path) -> None:
     error = {**LINE, "kind": "error", "id": "", "edit": {**LINE["edit"], "id": ""}, "decision": "error"}
 
-    assert [e.decision for e in await told(error, LINE, error)] == ["error", "accept", "error"]
+    assert [e.decision for e in await told(tmp_path, error, LINE, error)] == ["error", "accept", "error"]
 
 
-async def test_steps_are_found_whatever_slashes_their_names_hold() -> None:
+async def test_steps_are_found_whatever_slashes_their_names_hold(tmp_path: Path) -> None:
     step = Step("team/solver#1.0", "team/solver", 1, 1, 0, 2, None, calls=(ModelCall("p", "o"),))
     other = replace(step, id="empty#1.0", role="empty", calls=(), error="ValueError: no")
     blobs = {"p": [], "o": {"role": "assistant", "content": "x" * 5_000}}
@@ -219,7 +219,7 @@ async def test_steps_are_found_whatever_slashes_their_names_hold() -> None:
     kept = Rollout(
         name, "data/set/7", 0, "abc", Outcome({"a": 1}, 0.5), Trajectory(name, (step, other), blobs)
     )
-    with open_store(":memory:") as store:
+    with open_store(tmp_path / "store.sqlite") as store:
         records = Records(store)
         await records.write_rollout(kept)
         cited = Cited(records)
@@ -241,9 +241,9 @@ async def test_steps_are_found_whatever_slashes_their_names_hold() -> None:
     assert [(t.task, t.answer) for t in cited.tasks.values()] == [("data/set/7", '{"a": 1}')]
 
 
-async def test_quotes_come_from_different_tasks_first() -> None:
+async def test_quotes_come_from_different_tasks_first(tmp_path: Path) -> None:
     steps = [f"v/t{task}/0/a#{visit}.0" for task in (1, 2) for visit in (1, 2, 3)]
-    with open_store(":memory:") as store:
+    with open_store(tmp_path / "store.sqlite") as store:
         found = await Cited(Records(store)).quotes(steps)
 
     assert [q.step for q in found] == ["v/t1/0/a#1.0", "v/t2/0/a#1.0", "v/t1/0/a#2.0"]

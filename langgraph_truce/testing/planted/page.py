@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["credit", "suggest", "merge", "write", "rewrite", ""]
+Kind = Literal[
+    "credit", "critic", "peers", "diagnosis", "suggest", "textual_gradient", "merge", "write", "rewrite", ""
+]
 
 _OPENINGS: Mapping[str, Kind] = {
     "You judge one segment": "credit",
+    "You judge one round": "critic",
+    "You stand for all roles": "peers",
+    "You diagnose why": "diagnosis",
+    "You say which way": "textual_gradient",
     "You improve the instructions": "suggest",
     "Below are suggestions": "merge",
     "You write out one change": "write",

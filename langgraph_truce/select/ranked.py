@@ -1,4 +1,4 @@
-"""Selecting: which agents' rules may be edited now, most urgent first."""
+"""Agents ranked by their mean credit: every one, those below a threshold, the lowest k."""
 
 from __future__ import annotations
 
