@@ -315,7 +315,7 @@ class Method:
     phases read the rollouts of the first."""
     logs: float = 0.0
     """Share of the validation tasks, in [0, 1), whose gate rollouts a later phase may read when an earlier phase of its turn
-    changed the rules: it then proposes from them, without a train rollout, and its own gate leaves these tasks out. They are
+    changed the rules: it then proposes from them, without a train rollout, and from then on no gate uses these tasks. They are
     drawn by the run's seed, before anything is known of them. 0.0: train tasks are run with the new rules."""
     patience: int | None = None
     """Stop after so many iterations without an acceptance; None uses all K."""

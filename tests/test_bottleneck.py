@@ -374,3 +374,11 @@ def test_other_mistakes_are_said() -> None:
 async def test_an_input_without_task_says_how_to_hand_it_in(given: Any) -> None:
     with pytest.raises(SystemMismatch, match=r"no task, got None; invoke it with \{'task': inputs\}"):
         await Stage().graph().ainvoke(given)
+
+
+def test_names_in_the_wrong_form_are_told_apart_from_unknown_ones() -> None:
+    listed: Any = ["ann", "bob"]
+    with pytest.raises(SystemMismatch, match="roles are a mapping"):
+        with_aggregator(listed, rounds=1)
+    with pytest.raises(SystemMismatch, match=r"agents are a list of names, \['aggregator'\]"):
+        per_round(RuleBook({}), "aggregator", 2)

@@ -61,6 +61,10 @@ def with_aggregator(
         SystemMismatch: no role, fewer than 1 round, a name that cannot be a node's or is taken, or somebody who has
             nothing to speak with; in a run: no task, a role that returns no text, or an aggregator that is silent.
     """
+    if not isinstance(roles, Mapping):
+        raise SystemMismatch(
+            f"with_aggregator: roles are a mapping of name to how it speaks, {{'critic': None}}; got {roles!r}"
+        )
     names = tuple(roles)
     keys = dict.fromkeys(get_type_hints(Channels), "a key of the state")
     check_names("with_aggregator", [aggregator], {**keys, DECIDE: "the decision node"})
@@ -101,6 +105,8 @@ def per_round(book: RuleBook, agents: Sequence[str], rounds: int) -> RuleBook:
         SystemMismatch: fewer than 1 round, or the decision is among the agents.
     """
     check_rounds("per_round", rounds)
+    if isinstance(agents, str):
+        raise SystemMismatch(f"per_round: agents are a list of names, [{agents!r}]; got {agents!r}")
     if lost := sorted(set(agents) - book.agents.keys()):
         there = ", ".join(sorted(book.agents)) or "none"
         raise UnknownNameError(

@@ -58,7 +58,11 @@ Approve = Annotated[
     ),
 ]
 Iterations = Annotated[
-    int | None, typer.Option(min=1, help="At most so many iterations; default: the method's own.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="At most so many iterations (of temporal_structural: turns of two phases each); default: the method's own.",
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of every draw.")]
 InputColumns = Annotated[

@@ -24,13 +24,12 @@ of the rules that an earlier phase of the turn has just brought in, on *log task
 draws before anything is known of them. First, they are read after an acceptance only, and only those that are there when the
 rules change: each of their replicate numbers lies below the offset that the acceptance has moved, so no gate uses them again. The
 paired differences of every gate to come are of fresh replicates, and as long as nothing else is accepted, candidates made from
-log rollouts are fixed before those are looked at: the claim stands as it does for train tasks. Second, the gate of that phase
-leaves all log tasks out, with a rollout or without: which of them have one may hang on when a gate stopped buying, which tasks
-are log tasks hangs on the seed alone. So an edit is never tested on a task it was proposed from (contract 8), and what it is tested
-on is a random part of the validation tasks. An edit that a person defers names its tasks, and is tested without log tasks
-whenever it comes back. Third, beyond decisions, its own gate's tasks tell a proposer nothing. Not proven: what a method
-*remembers* of log rollouts may colour what it proposes in later turns, which are tested on all validation tasks; as for
-reworded sets, one that changes nothing passes with at most its level, and whether a gain carries over the sealed test says.
+log rollouts are fixed before those are looked at: the claim stands as it does for train tasks. Second, from the first phase
+that reads them on no gate of the run uses log tasks, with a rollout or without: which of them have one may hang on when a gate
+stopped buying, which tasks are log tasks hangs on the seed alone. So an edit is never tested on a task it was proposed from
+(contract 8), also where a method remembers, or a person puts off, what it was told of them, and what it is tested on is a random
+part of the validation tasks. Third, beyond decisions, the tested tasks tell a proposer nothing. What this costs is their share
+of the tasks; `tests/benchmarks/gate_logs.py` measures what testing on them would do.
 
 **One iteration.** Hypotheses are candidate sets ("this set is no improvement"). They form trees that are known before any
 data is seen: one root for the joint set S with level a_S, one root for each half H_j (halves of halves too) with level

@@ -13,7 +13,9 @@ import json
 import random
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -63,7 +65,16 @@ class Way:
     """True: the schema must stand in the prompt."""
 
 
-def _native(model: Any, schema: Mapping[str, Any], name: str) -> Runnable[Any, Any]:  # noqa: ARG001
+def _native(model: Any, schema: Mapping[str, Any], name: str) -> Runnable[Any, Any]:
+    if any(kind.__name__ == "BaseChatOpenAI" for kind in type(model).__mro__):
+        # given as response_format, openai's client reads the reply itself and raises where it was cut off: a reply that was
+        # paid would be neither journalled nor counted
+        plain = {k: v for k, v in schema.items() if k not in {"title", "description"}}
+        form = {"type": "json_schema", "json_schema": {"name": name, "schema": plain}}
+        bound: Runnable[Any, Any] = model.bind(
+            extra_body={**(model.extra_body or {}), "response_format": form}
+        )
+        return bound
     # the schema goes as a mapping: with a class, some clients validate inside the call and lose a reply that is paid
     structured: Runnable[Any, Any] = model.with_structured_output(dict(schema), include_raw=True)
     return structured
@@ -139,7 +150,13 @@ def said(message: BaseMessage | None) -> str:
 
 
 def _form(schema: type[BaseModel]) -> dict[str, Any]:
-    """JSON schema without references, which not every provider follows."""
+    """JSON schema without references, which not every provider follows; one of its own for each caller."""
+    return deepcopy(_made_form(schema))
+
+
+@lru_cache(maxsize=64)
+def _made_form(schema: type[BaseModel]) -> dict[str, Any]:
+    """Made once: it costs as much as all else that a question costs here."""
     function = convert_to_openai_tool(schema)["function"]
     return {"title": function["name"], "description": function["description"], **function["parameters"]}
 

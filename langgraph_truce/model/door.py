@@ -259,7 +259,7 @@ def _replies(params: Mapping[str, Any]) -> int:
 def _most_tokens(messages: Sequence[Sequence[BaseMessage]], params: Mapping[str, Any]) -> int:
     """A byte is never more than one token, in any byte-level vocabulary."""
     told = sum(_bytes(m.content) + _bytes(getattr(m, "tool_calls", None)) for row in messages for m in row)
-    given = sum(_bytes(params.get(name)) for name in ("tools", "functions", "response_format"))
+    given = sum(_bytes(params.get(name)) for name in ("tools", "functions", "response_format", "extra_body"))
     return told + given + PER_MESSAGE * (1 + sum(len(row) for row in messages))
 
 

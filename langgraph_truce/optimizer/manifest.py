@@ -109,9 +109,17 @@ def check(kept: Manifest, manifest: Mapping[str, Any], where: str) -> None:
     found = read(kept)
     differ = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
     if differ:
-        said = "; ".join(f"{k}: {found.get(k)!r} there, {wanted.get(k)!r} now" for k in differ)
+        said = "; ".join(row for k in differ for row in _differs(k, found.get(k), wanted.get(k)))
         kind = "folder" if isinstance(kept, FolderManifest) else "place"
         back = ", or go on with --approve (approve=) as it began" if differ == ["reviewed"] else ""
         raise RunError(
             f"{where}: this {kind} belongs to another run ({said}); choose another run {kind}{back}"
         )
+
+
+def _differs(name: str, there: Any, now: Any) -> list[str]:
+    """What differs, setting by setting: `settings.thresholds.tau: 0.5 there, 0.4 now`."""
+    if isinstance(there, dict) and isinstance(now, dict):
+        keys = sorted(k for k in there.keys() | now.keys() if there.get(k) != now.get(k))
+        return [row for k in keys for row in _differs(f"{name}.{k}", there.get(k), now.get(k))]
+    return [f"{name}: {there!r} there, {now!r} now"]

@@ -23,6 +23,7 @@ from langgraph_truce.optimizer.session import Session
 from langgraph_truce.optimizer.state import Block, State
 from langgraph_truce.rules import Edit, apply
 from langgraph_truce.seams import Batch, Comparison, Memory, Verdict
+from langgraph_truce.trajectory.transcript import cut
 from langgraph_truce.write import beside, sealed
 
 BLOCKS = 32
@@ -30,11 +31,34 @@ BLOCKS = 32
 NOTHING = Comparison(0, 0.0, 0.0, 0.0, 0.95, 1.0, 0.0, 0.0)
 """The comparison of an iteration that had no candidate."""
 
+_WHY = 320
+"""Characters that are quoted of what was wrong with a model's reply."""
+
 EDITING = ("suggest", "merge", "write")
 """Decisions that have nothing to decide where `select` found no agent that may be edited."""
 
 Update = dict[str, Any]
 Decide = Callable[[Batch, Memory, Any], Awaitable[tuple[Any, Memory]]]
+
+
+def nothing_tested(batch: Batch, memory: Memory) -> str:
+    """Why an iteration had no candidate, in words; with what its critics said that could not be used, if anything."""
+    why = (
+        "Nothing was suggested that could be written as an edit."
+        if batch.targets
+        else "No agent was selected to be edited."
+    )
+    kept = [memory.get(name, {}) for name in ("credit", "suggest")]
+    kinds = ("unread", "rejected")
+    lost = {k: sum(m.get(f"{k}_count", 0) for m in kept) for k in kinds}
+    if not any(lost.values()):
+        return why
+    first = next((str(r.get("why", "")) for k in kinds for m in kept for r in m.get(k, ())), "")
+    said = f" (for one: {cut(first, _WHY)})" if first else ""
+    return (
+        f"{why} So far {lost['unread']} replies of the critic or optimizer model could not be read, and "
+        f"{lost['rejected']} of its judgements and suggestions not be used{said}."
+    )
 
 
 class Boxes:
@@ -141,7 +165,7 @@ class Boxes:
         """Does the joint candidate win on the validation tasks?"""
         iteration = state["iteration"]
         batch = await self._s.batch(state)
-        batch = replace(batch, validation=self._s.phases.tested(state, batch.edits))
+        batch = replace(batch, validation=self._s.phases.tested(state))
         # at least both arms once; pruning and halving may add more
         self._s.expect("gate", iteration, 2 * len(batch.validation))
         memory = state["memory"]
@@ -151,9 +175,7 @@ class Boxes:
             verdict, own = await self._s.method.gate(batch, memory.get("gate", {}), self._s.lab)
             memory = {**memory, "gate": self._s.records.redact.json(dict(own))}
         else:
-            verdict = Verdict(
-                "inconclusive", (), NOTHING, 0.0, "Nothing was suggested that could be written as an edit."
-            )
+            verdict = Verdict("inconclusive", (), NOTHING, 0.0, nothing_tested(batch, memory))
         await self._s.records.write_box(iteration, "gate", verdict)
         return {"memory": memory, "decision": verdict.decision if batch.edits else "none"}
 

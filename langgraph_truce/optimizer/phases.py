@@ -2,8 +2,8 @@
 
 A turn is `Method.phases` iterations. Its first phase runs the train tasks that were drawn for the turn. A later phase
 reads these rollouts while the rules stand. Where an earlier phase changed the rules it reads the *gate logs*: what the gate
-that accepted them left of the *log tasks*, a share of the validation tasks that the seed draws for the whole run; its own
-gate leaves all log tasks out (`gate/spend.py` holds the argument). Where that gate left none, the turn's train tasks are run
+that accepted them left of the *log tasks*, a share of the validation tasks that the seed draws for the whole run; its gate
+and all later ones leave all log tasks out (`gate/spend.py` holds the argument). Where that gate left none, the turn's train tasks are run
 with the new rules: under the same replicate number, so that the journal has the replies of every call that the edits did
 not reach.
 """
@@ -19,7 +19,6 @@ from typing import Any
 from langgraph_truce.errors import UserMistake
 from langgraph_truce.optimizer.state import State
 from langgraph_truce.rollout.run import rollout_id
-from langgraph_truce.rules import Edit
 from langgraph_truce.seams import Method
 from langgraph_truce.task import Splits, Task
 
@@ -106,7 +105,7 @@ class Phases:
         if version == state.get("trained"):
             return {"sample": sample, "source": TRAIN, "fresh": False}
         if logs := state.get("logs"):
-            return {"sample": list(logs), "source": LOGS, "fresh": False}
+            return {"sample": list(logs), "source": LOGS, "fresh": False, "told": True}
         return {"sample": sample, "source": TRAIN, "fresh": True, "trained": version}
 
     def rollouts(self, state: State) -> dict[str, str]:
@@ -120,14 +119,13 @@ class Phases:
         sample = set(self.sample(state["iteration"]))
         return {t.id: t for t in self.splits.train if t.id in sample}
 
-    def tested(self, state: State, edits: Iterable[Edit]) -> tuple[Task, ...]:
-        """Validation tasks that the gate of this iteration may use: no log task where an edit rests on one.
+    def tested(self, state: State) -> tuple[Task, ...]:
+        """Validation tasks that the gate of this iteration may use: no log task once log rollouts were read.
 
-        A person may have put off an edit that was proposed from gate logs: it is tested without them whenever it comes.
+        Not only in the phase that reads them: what a method remembers of them, an edit that a person puts off, or a rule that
+        is worded after an earlier one would carry them into later turns.
         """
-        wishes = [e.suggestion for e in edits if e.suggestion is not None]
-        named = {task for wish in wishes for task in wish.tasks}
-        if not reads_logs(state) and not named & self._logs:
+        if not state.get("told"):
             return tuple(self.splits.validation)
         return tuple(t for t in self.splits.validation if t.id not in self._logs)
 

@@ -141,8 +141,7 @@ async def _settle(
         batch,
         iterations=tests_planned(batch.iterations, reviewed=True),
         edits=outcome.candidate,
-        # as the first gate, whose set it was: what is left of that set may name no log task any more
-        validation=session.phases.tested(state, (*batch.edits, *outcome.candidate)),
+        validation=session.phases.tested(state),
     )
     session.expect("gate", iteration, 2 * len(candidate.validation))
     found, own = await session.method.gate(candidate, memory.get("gate", {}), session.lab)

@@ -30,6 +30,8 @@ class State(TypedDict, total=False):
     logs: dict[str, int]
     """Log task -> replicate number of what the gate that accepted the current rules left of it; empty until a phase of
     this turn changed the rules."""
+    told: bool
+    """True from the first iteration on that read log rollouts: no gate uses log tasks any more."""
     memory: dict[str, dict[str, Any]]
     """Memory by decision name."""
     decision: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -22,7 +23,7 @@ from langgraph_truce.optimizer.sealed import PLAN
 from langgraph_truce.optimizer.story_edits import edit_stories, rule_stories
 from langgraph_truce.optimizer.story_rollouts import MOVED, Cited, noise_story, own_noise
 from langgraph_truce.optimizer.story_rounds import round_story
-from langgraph_truce.optimizer.story_turns import Boxes, book_named, contrast_of, turns
+from langgraph_truce.optimizer.story_turns import AGAIN, Boxes, book_named, contrast_of, turns
 from langgraph_truce.report.story import (
     Cell,
     Cost,
@@ -33,6 +34,7 @@ from langgraph_truce.report.story import (
     Shift,
     State,
     Story,
+    Turn,
 )
 from langgraph_truce.rules import RuleBook
 from langgraph_truce.seams import Comparison
@@ -78,10 +80,10 @@ async def story_of(
         final=after,
         difference=contrast_of(difference) if difference else None,
         shift=_test_shift(test, difference) if test and difference else None,
-        turns=await turns(records, done, initial, ledger),
+        turns=_with_blocks(await turns(records, done, initial, ledger), manifest),
         credit=cells(done),
         rounds=round_story(place, done),
-        unsigned=sum(c["value"] is None for b in done for c in b.credits),
+        unsigned=sum(c["value"] is None for b in _judged(done) for c in b.credits),
         rules=rule_stories(initial, current, edits) if initial and current else (),
         edits=edits,
         tasks=tuple(cited.tasks.values()),
@@ -100,20 +102,36 @@ async def story_of(
     )
 
 
+def _with_blocks(found: Sequence[Turn], manifest: Mapping[str, Any]) -> tuple[Turn, ...]:
+    """With the block of prompts that each iteration may have edited, where the method edits blocks in turn."""
+    blocks = (manifest.get("settings") or {}).get("blocks") or ()
+    if len(blocks) <= 1:
+        return tuple(found)
+    return tuple(replace(t, block=str(blocks[(t.iteration - 1) % len(blocks)])) for t in found)
+
+
 def scores_of(outcomes: Mapping[str, Any]) -> dict[str, list[float | None]]:
     """Test scores by task; None where the rollout was excluded."""
     return {task: [None if o["excluded"] else o["score"]] for task, o in outcomes.items()}
 
 
 def cells(done: Iterable[Boxes]) -> tuple[Cell, ...]:
-    """Mean credit by role and round, worst first; credits without a value and diagnoses of whole runs are left out."""
+    """Mean credit by role and round, worst first; credits without a value and diagnoses of whole runs are left out.
+
+    Rollouts that a later phase of a turn read again count once.
+    """
     values: dict[tuple[str, int | None], list[float]] = defaultdict(list)
-    for box in done:
+    for box in _judged(done):
         for c in box.credits:
             if c["value"] is not None and (c.get("details") or {}).get("kind") != "diagnosis":
                 values[c["role"], c["round"]].append(c["value"])
     found = [Cell(role, r, sum(v) / len(v), len(v)) for (role, r), v in values.items()]
     return tuple(sorted(found, key=lambda c: (c.mean, c.role, c.round or 0)))
+
+
+def _judged(done: Iterable[Boxes]) -> list[Boxes]:
+    """Iterations whose rollouts no earlier one has read."""
+    return [box for box in done if box.source != AGAIN]
 
 
 def difference_of(test: Mapping[str, Any]) -> Comparison | None:

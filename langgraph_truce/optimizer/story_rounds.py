@@ -15,6 +15,7 @@ from langgraph_truce.optimizer.place import Place
 from langgraph_truce.optimizer.story_turns import Boxes
 from langgraph_truce.report.rounds import AblationRow, AgreementRow, PatternRow, RoundRow, RoundStory
 from langgraph_truce.seams import Credit
+from langgraph_truce.select.temporal import signals
 
 
 def round_story(place: Place, done: Iterable[Boxes]) -> RoundStory | None:
@@ -34,7 +35,7 @@ def round_story(place: Place, done: Iterable[Boxes]) -> RoundStory | None:
     diagnosed = [c for c in judged if c.details["kind"] == "diagnosis"]
     return RoundStory(
         len(diagnosed),
-        _rounds(diagnosed, [c for c in judged if c.details["kind"] == "aggregator"]),
+        _rounds(diagnosed, [c for c in judged if c.details["kind"] == "aggregator"], _informative(judged)),
         _patterns(diagnosed),
         tuple(
             AgreementRow(role, a.right, a.wrong, a.mean_right, a.mean_wrong, a.auc)
@@ -55,7 +56,16 @@ def _once(boxes: Iterable[Sequence[Mapping[str, Any]]]) -> list[Credit]:
     return list(found.values())
 
 
-def _rounds(diagnosed: Sequence[Credit], closing: Sequence[Credit]) -> tuple[RoundRow, ...]:
+def _informative(judged: Sequence[Credit]) -> Counter[int]:
+    """Round -> informative failures, as the method's temporal credit counts them."""
+    solved = {c.rollout for c in judged if c.details.get("pattern") == NONE}
+    failed = {c.rollout for c in judged} - solved
+    return Counter(s.round for s in signals(judged, failed) if s.z == 0)
+
+
+def _rounds(
+    diagnosed: Sequence[Credit], closing: Sequence[Credit], failures: Mapping[int, int]
+) -> tuple[RoundRow, ...]:
     numbers = {int(c.details["round"]) for c in diagnosed} | {c.round for c in closing if c.round is not None}
     rows = []
     for number in sorted(numbers):
@@ -69,7 +79,7 @@ def _rounds(diagnosed: Sequence[Credit], closing: Sequence[Credit]) -> tuple[Rou
                 fmean(scores) if scores else None,
                 len(here),
                 fmean(float(d["q"]) for d in here) if here else None,
-                sum(d["right"] is False and d["agents_right"] > 0 for d in here),
+                failures[number],
             )
         )
     return tuple(rows)

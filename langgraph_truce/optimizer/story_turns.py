@@ -40,6 +40,13 @@ class Boxes:
     answered: bool = False
 
     @property
+    def source(self) -> str:
+        """Where its rollouts came from: "" (run for it), `AGAIN` or `LOGS`."""
+        if self.evaluate.get("source") == LOGS:
+            return LOGS
+        return "" if self.evaluate.get("fresh", True) else AGAIN
+
+    @property
     def verdicts(self) -> tuple[Mapping[str, Any], ...]:
         """The gate's, and where a person changed what had passed, that on the changed set."""
         return tuple(v for v in (self.gate, (self.review or {}).get("verdict")) if v)
@@ -152,7 +159,7 @@ async def _turn(
 ) -> Turn:
     row, verdict = box.evaluate, box.verdict
     train = mean_of(row["train_score"], row["tasks"]) if row["tasks"] else None
-    source = LOGS if row.get("source") == LOGS else "" if row.get("fresh", True) else AGAIN
+    source = box.source
     bare = Turn(box.iteration, train, row.get("excluded", 0), row.get("errors", 0), source=source)
     if verdict is None:
         return bare

@@ -59,6 +59,11 @@ async def _read(run: Place | Path | str, taus: Sequence[float], ms: Sequence[int
     if not batches:
         raise UserMistake(f"{place}: no iteration has credit yet; sweep again when the first one has")
     closing = [c.role for b in batches for c in b.credits if c.details.get("kind") == "aggregator"]
+    if not closing and "thresholds" in settings:
+        raise UserMistake(
+            f"{place}: no aggregate of its {len(batches)} iterations has a score of the critic, so there is nothing to replay; "
+            "its replies could not be read or used (`langgraph-truce report` counts them), or no round was closed"
+        )
     if not closing:
         raise UserMistake(
             f"{place}: the method {manifest.get('method')!r} has no temporal credit to replay; it comes from a run with "

@@ -23,7 +23,8 @@ class RoundRow:
     credit: float | None = None
     """C_time: their mean q, in [0, 1]; None where there is none."""
     failures: int = 0
-    """Informative failures among them: the aggregate's answer was wrong, and some agent's was right."""
+    """Informative failures among them: the aggregate's answer was wrong, and some agent's was right; where answers cannot be
+    scored, the critic's scores say so (`select.temporal.signals`)."""
 
 
 @dataclass(frozen=True, slots=True)

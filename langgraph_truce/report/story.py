@@ -115,7 +115,9 @@ class Turn:
     """`gate`, or the person who decided; empty where nobody has yet."""
     source: str = ""
     """Where `train` is not fresh rollouts of train tasks: `read again` (an earlier phase's), or `gate logs` (validation tasks
-    that this iteration's gate left out)."""
+    that its gate left out)."""
+    block: str = ""
+    """The prompts that may have been edited, where a method edits blocks in turn: `roles`, `aggregators`."""
 
 
 @dataclass(frozen=True, slots=True)

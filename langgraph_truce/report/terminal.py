@@ -110,7 +110,13 @@ def iterations(turns: Sequence[Turn]) -> RenderableType:
             why += f" (about {t.needed:,} validation tasks would decide at the observed effect)"
         if failed := [str(g.get("key")) for g in t.guards if not g.get("passed")]:
             why += f" (guards not held: {', '.join(failed)})"
-        table.add_row(str(t.iteration), train, moved, _text(_by(t), STYLE.get(t.decision, "")), _text(why))
+        table.add_row(
+            f"{t.iteration} {t.block}".rstrip(),
+            train,
+            moved,
+            _text(_by(t), STYLE.get(t.decision, "")),
+            _text(why),
+        )
     return table
 
 

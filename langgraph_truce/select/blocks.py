@@ -120,7 +120,7 @@ def check_marked(aggregator: str, blocks: Sequence[Block]) -> None:
     if "aggregators" in blocks and not aggregator:
         raise UserMistake(
             "this system does not say which node closes a round, so no round has an aggregator to edit: pass "
-            "System(..., aggregator=NODE) (bottleneck.with_aggregator builds such a graph), or take blocks=('roles',)"
+            "System(..., aggregator=NODE), or --aggregator NODE (bottleneck.with_aggregator builds such a graph), or take blocks=('roles',)"
         )
 
 

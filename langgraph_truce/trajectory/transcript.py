@@ -83,10 +83,13 @@ def _message(message: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """Text as it is, messages as `role: content`, everything else as JSON."""
+    """Text as it is, messages as `role: content`, the utterance of a debate as its words, everything else as JSON."""
     if isinstance(value, str):
         return value
     messages = value if isinstance(value, list) else [value]
+    match messages:
+        case [{"role": _, "round": _, "text": str(words), **rest}] if not rest:
+            return words  # without the role's name: an "agent B" has not chosen option B
     if messages and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in messages):
         return "\n".join(f"{m.get('name') or m['role']}: {_message(m)}" for m in messages)
     return json.dumps(value, ensure_ascii=False)

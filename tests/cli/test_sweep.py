@@ -12,9 +12,10 @@ from langgraph_truce import optimize
 from langgraph_truce.cli import app
 from langgraph_truce.gate import on_validation
 from langgraph_truce.methods import outcome_only, temporal_structural
-from langgraph_truce.optimizer import Run
+from langgraph_truce.optimizer import Run, read_run
 from langgraph_truce.optimizer.sweep import read_sweep
 from langgraph_truce.seams import Method
+from langgraph_truce.testing import ScriptedModel
 from tests.select.debate_world import Debate, score
 
 
@@ -89,6 +90,19 @@ def test_a_method_without_temporal_credit_is_named(tmp_path: Path) -> None:
     assert found.exit_code == 2
     assert "the method 'outcome_only' has no temporal credit" in found.output
     assert "--method temporal_structural" in found.output
+
+
+def test_a_run_whose_critic_could_not_be_read_has_nothing_to_replay(tmp_path: Path) -> None:
+    world = Debate(2, 2, ("2",))
+    world.critic = ScriptedModel(replies=lambda _: "I would rather not. {")
+    folder = ran(tmp_path / "run", temporal_structural(iterations=1, gate=on_validation()), world)
+
+    found = said(str(folder))
+    told = read_run(folder).iterations[0]["words"]
+
+    assert found.exit_code == 2
+    assert "no aggregate of its 2 iterations has a score of the critic" in found.output
+    assert told.startswith("No agent was selected to be edited. So far 30 replies of the critic")
 
 
 def test_a_run_of_roles_alone_has_no_aggregator_to_sweep(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from langgraph_truce import System, optimize
 from langgraph_truce.bottleneck import View, with_aggregator
 from langgraph_truce.credit import agreement, critics
@@ -67,7 +69,8 @@ async def test_credits_of_a_real_graph_rest_on_its_steps() -> None:
     assert auc > 0.5
 
 
-async def test_roles_that_are_functions_are_read_by_what_they_say() -> None:
+@pytest.mark.parametrize("names", [("ann", "bob"), ("agent-A", "agent-C")])
+async def test_roles_that_are_functions_are_read_by_what_they_say(names: tuple[str, str]) -> None:
     async def ann(view: View) -> str:
         return "It is (B)." if view["round"] == 1 else "Now (A)."
 
@@ -77,7 +80,7 @@ async def test_roles_that_are_functions_are_read_by_what_they_say() -> None:
     async def decide(view: View) -> str:
         return view["shared"]
 
-    roles = {"ann": ann, "bob": ann}
+    roles = dict.fromkeys(names, ann)
     graph = with_aggregator(roles, rounds=2, aggregator="agg", aggregate=agg, decide=decide)
     book = make_book(*(make_rules(a, "Think.") for a in (*roles, "agg", "decide")))
     system = System(

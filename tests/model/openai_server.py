@@ -27,6 +27,8 @@ class Act:
     """Hang up without an answer."""
     text: str | None = None
     """The reply; None: the question in capital letters."""
+    finish: str = "stop"
+    """Why the reply ends."""
 
 
 OK = Act()
@@ -125,7 +127,7 @@ class OpenAIServer:
             "object": "chat.completion",
             "created": 0,
             "model": body["model"],
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "choices": [{"index": 0, "message": message, "finish_reason": act.finish}],
             "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
         }
         said = done if act.status == 200 else {"error": {"message": f"status {act.status}", "type": "x"}}

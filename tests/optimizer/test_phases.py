@@ -62,6 +62,7 @@ def test_where_nothing_is_selected_nobody_is_asked_anything(tmp_path: Path) -> N
     assert calls(result, "gate") == 0
     assert calls(result, "task") == 2 * 6 * 2, "two turns of four phases ran their tasks"
     assert [row["decision"] for row in result.iterations] == ["inconclusive"] * 4
+    assert {row["words"] for row in result.iterations} == {"No agent was selected to be edited."}
 
 
 def test_a_phase_without_a_target_leaves_its_rollouts_to_the_next(tmp_path: Path) -> None:

@@ -96,6 +96,33 @@ def test_the_heat_map_holds_no_diagnosis() -> None:
     assert {c.role for c in cells([boxes(1, FIRST)])} == {"proposer", "critic", "aggregator"}
 
 
+def test_rollouts_that_a_later_phase_read_again_count_once_in_the_heat_map() -> None:
+    run, again = {"source": "train", "fresh": True}, {"source": "train", "fresh": False}
+    logs = {"source": "gate logs", "fresh": False}
+    first, second, third = (Boxes(n, row, FIRST, [], None) for n, row in enumerate((run, again, logs), 1))
+
+    assert cells([first, second]) == cells([first])
+    assert {c.n for c in cells([first, third])} == {2 * c.n for c in cells([first])} - {0}
+
+
+def test_where_answers_cannot_be_scored_failures_are_counted_as_the_method_counts_them(
+    tmp_path: Path,
+) -> None:
+    said = [utterance("a", role, 1, c, right=None) for role, c in (("proposer", 0.8), ("critic", 0.1))]
+    closing = aggregate("a", 1, 0.2, right=None, agents_right=0)
+    closing["details"]["agents"] = 0
+    failed = [diagnosis("a", "KNOWLEDGE_DEFICIT", 1.0, 1), *said, closing]
+    solved = [diagnosis("a", "NONE", 5.0, 1), *said, closing]
+
+    counted = []
+    for credits_ in (failed, solved):
+        told = round_story(Place.of(tmp_path), [boxes(1, credits_)])
+        assert told is not None
+        counted.append([(r.aggregates, r.failures) for r in told.rounds])
+
+    assert counted == [[(1, 1)], [(1, 0)]]
+
+
 def test_other_methods_have_no_such_part(tmp_path: Path) -> None:
     verbal = to_json(Credit("a", "a", ("s#1.0",), 0.5, role="s", round=1))
     assert round_story(Place.of(tmp_path), [boxes(1, [verbal])]) is None
@@ -115,3 +142,36 @@ def test_an_ablation_is_shown_whatever_the_method(tmp_path: Path) -> None:
     (tmp_path / ABLATION).write_text("{")
     with pytest.raises(RunError, match="damaged"):
         round_story(Place.of(tmp_path), [])
+
+
+def test_two_utterances_of_a_round_are_two_and_the_critics_tell_what_cannot_be_scored(tmp_path: Path) -> None:
+    twice = utterance("a", "proposer", 1, 0.8, right=True)
+    told = round_story(
+        Place.of(tmp_path),
+        [
+            boxes(1, [twice, {**twice, "steps": ["proposer#1.1"]}, {**twice, "round": 2}]),
+            boxes(2, [twice, aggregate("a", 3, 0.2, right=None, agents_right=2)]),
+        ],
+    )
+
+    assert told is not None
+    assert [(r.round, r.runs, r.share, r.score, r.failures) for r in told.rounds] == [(3, 0, 0.0, None, 1)]
+    assert {a.role: a.right for a in told.agreement} == {"": 3, "proposer": 3}
+
+
+def test_patterns_come_by_their_number_and_then_by_name(tmp_path: Path) -> None:
+    names = [
+        "OVERGENERALIZATION",
+        "KNOWLEDGE_DEFICIT",
+        "OVERGENERALIZATION",
+        "KNOWLEDGE_DEFICIT",
+        "ODD",
+        "NONE",
+    ]
+    rows = [diagnosis(f"r{n}", name, 1.0, 1) for n, name in enumerate(names)]
+
+    told = round_story(Place.of(tmp_path), [boxes(1, rows)])
+
+    assert told is not None
+    assert [p.pattern for p in told.patterns] == ["NONE", "KNOWLEDGE_DEFICIT", "OVERGENERALIZATION", "ODD"]
+    assert [p.share for p in told.patterns] == pytest.approx([1 / 6, 2 / 6, 2 / 6, 1 / 6])

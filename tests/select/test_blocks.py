@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -224,7 +225,7 @@ async def test_the_memory_stays_small() -> None:
         _, memory = await select(batch(*credits_, iteration=i, rules=rules), memory, LAB)
 
     assert len(json.dumps(memory)) < 20_000
-    assert len(memory["turns"]) == 50
+    assert [row["iteration"] for row in memory["turns"]] == list(range(2, 52)), "the newest"
     assert len(memory["seen"]) == 100
 
 
@@ -232,3 +233,65 @@ async def test_equal_input_gives_equal_output() -> None:
     rows = [turn(6, weak="c", wrong=(1, 3), turn_=n // 2) for n in range(4)]
 
     assert await ran(low_credit_blocks(), *rows) == await ran(low_credit_blocks(), *rows)
+
+
+async def test_what_was_counted_is_known_to_the_end_of_the_turn() -> None:
+    select = low_credit_blocks()
+
+    _, memory = await ran(select, turn(3), turn(2, turn_=1))
+    assert len(memory["seen"]) == 5
+    _, memory = await select(batch(*turn(4, turn_=2), iteration=3), memory, LAB)
+    assert len(memory["seen"]) == 4
+
+
+async def test_an_attempt_counts_for_every_round_that_its_agent_serves() -> None:
+    rows = [*turn(8, wrong=(1,), rounds=1), *(lost(f"t{n}.0", 2) for n in range(2))]
+
+    found, memory = await ran(low_credit_blocks(blocks=("aggregators",)), rows)
+
+    assert found == [(AGGREGATOR,)]
+    assert memory["alpha"]["2"] == pytest.approx(0.64), "round 2 was not low"
+    assert memory["failures"] == {}
+
+
+async def test_other_rules_begin_anew_also_in_rounds_that_were_not_reached() -> None:
+    select = low_credit_blocks(blocks=("aggregators",))
+    _, memory = await ran(select, turn(4, wrong=(1, 2), rounds=2))
+
+    other = book(*ROLES, AGGREGATOR, rule="Weigh it.")
+    _, memory = await select(batch(*turn(1, turn_=1, rounds=1), iteration=2, rules=other), memory, LAB)
+
+    assert memory["alpha"] == {"1": 1.0, "2": 1.0}
+    assert memory["failures"] == {}
+
+
+@pytest.mark.parametrize(("score", "failures"), [(0.9, ["t.0"]), (1.0, None)])
+async def test_a_run_below_the_full_score_failed(score: float, failures: list[str] | None) -> None:
+    given = batch(said("t.0", "a", 1, 0.9), closed("t.0", 1, 0.1))
+    (run,) = given.rollouts
+    given = replace(given, rollouts=(replace(run, outcome=replace(run.outcome, score=score)),))
+
+    _, memory = await low_credit_blocks()(given, {}, LAB)
+
+    assert memory["failures"].get("1") == failures
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "expected"),
+    [
+        (Thresholds(m=3, role=1.0), [("b", "a"), (AGGREGATOR,)]),
+        (Thresholds(m=3, role=1.0, roles=1), [("b",), (AGGREGATOR,)]),
+        (Thresholds(m=3, role=1.0, roles=3), [("b", "a", "c"), (AGGREGATOR,)]),
+        (Thresholds(m=3, role=0.05), [(), (AGGREGATOR,)]),
+        (Thresholds(m=3, tau=0.2), [("b",), ()]),
+        (Thresholds(m=3, beta=0.05), [("b",), ()]),
+        (Thresholds(m=5), [("b",), ()]),
+    ],
+)
+async def test_every_threshold_is_heard(thresholds: Thresholds, expected: list[tuple[str, ...]]) -> None:
+    """Four runs: alpha of rounds 1 and 2 is 0.8 to the 4th, 0.41; both have the same aggregator, which is chosen once."""
+    credits_ = turn(4, weak="b", wrong=(1, 2))
+
+    found, _ = await ran(low_credit_blocks(thresholds), credits_, credits_)
+
+    assert found == expected

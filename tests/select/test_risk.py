@@ -62,6 +62,7 @@ def test_the_upper_end_is_students() -> None:
     credits_ = [said(f"t{n}.0", "a", 1, c) for n, c in enumerate((0.1, 0.5, 0.3))]
 
     assert standings(credits_)["a"].upper == pytest.approx(0.3 + 2.919986 * 0.2 / math.sqrt(3))
+    assert standings(credits_[:2])["a"].spread == pytest.approx(0.4 / math.sqrt(2)), "of two rollouts as well"
 
 
 def test_few_rollouts_prove_nothing() -> None:
@@ -70,6 +71,8 @@ def test_few_rollouts_prove_nothing() -> None:
     assert Standing(0.1, 0.0, 1.0, 3).low(0.5)
     assert not Standing(0.45, 0.3, 1.0, 20).low(0.5)
     assert Standing(0.45, 0.3, 1.0, 200).low(0.5)
+    sure = Standing(0.3, 0.2, 1.0, 20)
+    assert not sure.low(sure.upper), "below it, not at it"
 
 
 def test_without_a_threshold_the_two_worst_of_the_paper_are_left() -> None:
@@ -77,6 +80,7 @@ def test_without_a_threshold_the_two_worst_of_the_paper_are_left() -> None:
 
     assert lowest_roles(found, threshold=1.0, most=2) == ("c", "b")
     assert lowest_roles(found, threshold=0.5, most=2) == ()
+    assert Standing(0.2, 0.0, 1.0, 1).low(1.0), "one rollout, and still one of the worst"
 
 
 def test_ties_go_to_the_lower_credit_and_then_by_name() -> None:

@@ -134,3 +134,30 @@ def test_what_it_keeps_stays_in_its_bounds_and_survives_json(
     parts = Temporal().updated(row[:half], beta=beta, m=m).begun(())
     whole = parts.updated(row[half:], beta=beta, m=m)
     assert (whole.alpha, whole.failures) == (state.alpha, state.failures), "in parts as at once"
+
+
+def test_low_is_below_the_threshold_and_not_at_it() -> None:
+    state = fed("0", beta=0.5, m=1)
+
+    assert state.alpha == {1: 0.5}
+    assert (state.low(tau=0.5, m=1), state.low(tau=0.51, m=1)) == ((), (1,))
+
+
+def test_the_newest_failures_are_kept() -> None:
+    assert fed("00100", m=3).failures == {1: ("t1.0", "t3.0", "t4.0")}
+
+
+def test_only_the_round_whose_rules_changed_begins_anew() -> None:
+    both = Temporal().updated([Signal("t.0", 1, 0), Signal("t.0", 2, 0)], **KNOBS)  # type: ignore[arg-type]
+    known = both.renewed({1: "old"}).renewed({2: "old"})
+
+    assert known.alpha == both.alpha, "rules that are seen for the first time are no change"
+    assert known.failures == both.failures
+    found = known.renewed({1: "new", 2: "old"})
+    assert found.alpha == {1: 1.0, 2: both.alpha[2]}
+    assert found.failures == {2: ("t.0",)}
+
+
+def test_of_several_aggregates_of_a_round_the_last_one_counts() -> None:
+    assert [s.z for s in signals([won("t.0"), lost("t.0")], {"t.0"})] == [0]
+    assert [s.z for s in signals([lost("t.0"), won("t.0")], {"t.0"})] == [1]

@@ -44,6 +44,7 @@ def test_blocks_show_what_was_said_written_and_what_went_wrong() -> None:
             ),
         ),
         step(5, writes={"messages": contents.put([AIMessage("hello", name="bob")])}),
+        step(6, writes={"utterances": contents.put([{"role": "a B", "round": 1, "text": "It is\nA."}])}),
     )
     text = transcript(
         Trajectory("r", steps, contents.blobs), [s.id for s in reversed(steps)] + ["nobody#1.0"]
@@ -54,6 +55,7 @@ def test_blocks_show_what_was_said_written_and_what_went_wrong() -> None:
         "[a#3.0] role a, round 3\n(nothing)\nmodel call failed: Timeout: 3 s\nerror: Timeout: 3 s",
         '[a#4.0] role a, round 4\ntool add({"a": 1}) -> 2\ntool sub(3) -> ValueError: no',
         "[a#5.0] role a, round 5\nmessages: bob: hello",
+        "[a#6.0] role a, round 6\nutterances: It is\nA.",
     ]
 
 

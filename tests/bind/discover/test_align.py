@@ -101,10 +101,10 @@ def test_long_texts_take_linear_time() -> None:
     def seconds(size: int) -> float:
         texts = [text(size, seed) for seed in (3, 5)]
         best = float("inf")
-        for _ in range(3):
-            start = time.perf_counter()
+        for _ in range(5):
+            start = time.process_time()
             template = align(texts)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.process_time() - start)
             assert template.fixed == ("You read long documents.\n\nDocument: ", "\n\nSay what it says.")
         return best
 
