@@ -8,7 +8,8 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 DATA := $(abspath $(wildcard ../shared/data))
 BENCHMARKS := recording_overhead interception_overhead fork_cost history_reading optimizer_throughput planted_recovery \
-	gate_error_rates gate_logs counterfactual_accuracy delayed_error shared_prefix budget_cap injection chaos
+	gate_error_rates gate_logs counterfactual_accuracy delayed_error shared_prefix budget_cap injection chaos call_growth \
+	block_descent
 
 .PHONY: demo test check bench-quick clean
 

@@ -317,6 +317,9 @@ class Method:
     """Share of the validation tasks, in [0, 1), whose gate rollouts a later phase may read when an earlier phase of its turn
     changed the rules: it then proposes from them, without a train rollout, and from then on no gate uses these tasks. They are
     drawn by the run's seed, before anything is known of them. 0.0: train tasks are run with the new rules."""
+    marked: bool = False
+    """True: a decision needs rounds that a node closes; a system that does not name it (`System.aggregator`) is refused before
+    anything is spent."""
     patience: int | None = None
     """Stop after so many iterations without an acceptance; None uses all K."""
     forks: bool = False

@@ -18,7 +18,7 @@ SMALL: dict[str, Any] = {
     "seeds": [0],
     "arms": ["both"],
     "topologies": ["debate"],
-    "train": 1,
+    "train": 3,
     "validation": 4,
     "test": 8,
     "turns": 1,

@@ -25,12 +25,12 @@ from langgraph_truce.credit.critics import critics
 from langgraph_truce.gate import sequential_gate
 from langgraph_truce.merge import merge_suggestions
 from langgraph_truce.methods.truce import ROUNDS, trials_of
-from langgraph_truce.seams import Batch, Gate, Lab, Memory, Method, Segmenter
+from langgraph_truce.seams import Gate, Method
 from langgraph_truce.segment import segment_each
 from langgraph_truce.select import Thresholds, low_credit_blocks
-from langgraph_truce.select.blocks import BLOCKS, Block, check_marked
+from langgraph_truce.select.blocks import BLOCKS, Block
 from langgraph_truce.suggest.textual_gradient import textual_gradient
-from langgraph_truce.trajectory import Segment, by_round
+from langgraph_truce.trajectory import by_round
 from langgraph_truce.write import rewrite_whole, write_edits
 
 LOGS = 0.25
@@ -65,14 +65,14 @@ def temporal_structural(
         whole_prompt: All rules of a target are written anew, as the paper does; False edits single rules.
 
     Raises:
-        UserMistake: a setting is out of range; in a run, the system does not name its aggregator.
+        UserMistake: a setting is out of range; at the start of a run, the system does not name its aggregator.
     """
     limits = thresholds or Thresholds()
     gate = gate or sequential_gate()
     phases = len(blocks)
     return Method(
         name="temporal_structural",
-        segment=_by_marked_round(blocks),
+        segment=segment_each(by_round),
         credit=critics(lam=lam),
         select=low_credit_blocks(limits, blocks),
         suggest=textual_gradient(),
@@ -82,6 +82,7 @@ def temporal_structural(
         iterations=iterations * phases,
         sample=sample,
         phases=phases,
+        marked="aggregators" in blocks,
         logs=LOGS if phases > 1 else 0.0,
         patience=IDLE * phases,
         trials=trials_of(gate),
@@ -94,19 +95,6 @@ def temporal_structural(
             "whole_prompt": whole_prompt,
         },
     )
-
-
-def _by_marked_round(blocks: Sequence[Block]) -> Segmenter:
-    """By round; a system whose rounds are not marked is refused here, before critics are asked."""
-    split = segment_each(by_round)
-
-    async def segment(
-        batch: Batch, memory: Memory, lab: Lab
-    ) -> tuple[Mapping[str, tuple[Segment, ...]], Memory]:
-        check_marked(lab.aggregator, blocks)
-        return await split(batch, memory, lab)
-
-    return segment
 
 
 def _asks(

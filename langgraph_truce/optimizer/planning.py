@@ -13,6 +13,7 @@ from langgraph_truce.model.prices import Price
 from langgraph_truce.optimizer.phases import logs_of
 from langgraph_truce.prompts import load, names
 from langgraph_truce.seams import Method
+from langgraph_truce.select.blocks import check_marked
 from langgraph_truce.system import System
 from langgraph_truce.task import Splits, Task
 
@@ -151,10 +152,15 @@ def plan(
         method: As for `optimize`.
         critics: Critic models by purpose, "" for the rest; None: nothing is known of them.
         task: The system's model; None: nothing is known of it.
+
+    Raises:
+        UserMistake: the method needs the node that closes a round (`Method.marked`), and the system does not name it.
     """
     critics, task = critics or {}, task or Asked()
     agents = len(system.book.agents)
     per_rollout = system.calls if system.calls is not None else float(agents)
+    if method.marked:
+        check_marked(system.aggregator)
     k = method.iterations
     fewest = min(k, method.patience or k)
     sampled = min(method.sample or len(splits.train), len(splits.train))

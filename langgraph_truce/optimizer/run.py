@@ -31,6 +31,7 @@ from langgraph_truce.optimizer.settings import Event, Run
 from langgraph_truce.optimizer.working import Terms, working
 from langgraph_truce.rollout.run import Runner
 from langgraph_truce.seams import Method
+from langgraph_truce.select.blocks import check_marked
 from langgraph_truce.system import System
 from langgraph_truce.task import Splits
 from langgraph_truce.threads import home_loop
@@ -121,6 +122,8 @@ async def opened(
         RunError: the place is in use or belongs to another run.
     """
     system.in_process("optimize")
+    if method.marked:
+        check_marked(system.aggregator)
     evaluate = score if isinstance(score, Evaluate) else as_evaluator(score)
     models = _models(model)
     check, fewest = getattr(method.gate, "check", None), fewest_tested(method, len(splits.validation))

@@ -86,7 +86,8 @@ def low_credit_blocks(thresholds: Thresholds | None = None, blocks: Sequence[Blo
         raise UserMistake(f"low_credit_blocks needs a block to edit; there are: {', '.join(BLOCKS)}")
 
     async def select(batch: Batch, memory: Memory, lab: Lab) -> tuple[tuple[str, ...], Memory]:
-        check_marked(lab.aggregator, blocks)
+        if "aggregators" in blocks:
+            check_marked(lab.aggregator)
         phase = (batch.iteration - 1) % len(blocks)
         state = observed(Temporal.of(memory), batch, lab.aggregator, limits, first=phase == 0)
         standing = standings(batch.credits, batch.book)
@@ -111,13 +112,13 @@ def low_credit_blocks(thresholds: Thresholds | None = None, blocks: Sequence[Blo
     return select
 
 
-def check_marked(aggregator: str, blocks: Sequence[Block]) -> None:
+def check_marked(aggregator: str) -> None:
     """Refuse to edit aggregators where no node is known to close a round.
 
     Raises:
-        UserMistake: `blocks` has aggregators and `aggregator` is empty.
+        UserMistake: `aggregator` is empty.
     """
-    if "aggregators" in blocks and not aggregator:
+    if not aggregator:
         raise UserMistake(
             "this system does not say which node closes a round, so no round has an aggregator to edit: pass "
             "System(..., aggregator=NODE), or --aggregator NODE (bottleneck.with_aggregator builds such a graph), or take blocks=('roles',)"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from langgraph_truce import optimize
+from langgraph_truce import optimize, plan
 from langgraph_truce.cli import job
 from langgraph_truce.errors import UserMistake
 from langgraph_truce.gate import on_validation
@@ -127,7 +127,7 @@ def test_a_debate_without_weak_parts_is_left_alone(tmp_path: Path) -> None:
     assert not {"suggest", "write", "gate"} & {p for p, row in result.meter.items() if row["calls"]}
 
 
-def test_a_system_that_does_not_name_its_aggregator_is_told_before_a_critic_is_asked(tmp_path: Path) -> None:
+def test_a_system_that_does_not_name_its_aggregator_is_told_before_anything_is_run(tmp_path: Path) -> None:
     world = Debate(3, 2, WEAK)
 
     with pytest.raises(UserMistake, match=r"System\(\.\.\., aggregator=NODE\)"):
@@ -141,6 +141,9 @@ def test_a_system_that_does_not_name_its_aggregator_is_told_before_a_critic_is_a
         )
 
     assert world.critic.calls == ()
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserMistake, match="aggregator=NODE"):
+        plan(world.system(aggregator=""), world.splits(2, 8), method())
 
 
 def test_whole_prompts_are_rewritten_where_that_is_asked(tmp_path: Path) -> None:
