@@ -27,7 +27,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -82,11 +82,13 @@ class Case(NamedTuple):
         """Where it happens."""
         return World(self.seed, NOISES[self.seed % len(NOISES)])
 
-    def text(self, iteration: int, rules: str, read: Sequence[str]) -> str:
-        """The rule that this iteration proposes, after reading these tasks."""
+    def text(self, iteration: int, rules: str, read: Sequence[str], tried: Container[str] = ()) -> str:
+        """The rule that this iteration proposes, after reading these tasks; an edit that was tested is not tested again."""
         if iteration % 2 and not (self.arm.startswith("remembered") and iteration > 1):
             return f"Gain {GAIN}, part {iteration}."
-        return f"Gain {self.gain}, part {iteration}." if self.gain else self.world.luckiest(read, rules)
+        return (
+            f"Gain {self.gain}, part {iteration}." if self.gain else self.world.luckiest(read, rules, tried)
+        )
 
 
 class Turn(NamedTuple):
@@ -121,10 +123,12 @@ async def _play(case: Case) -> tuple[Turn, ...]:
         if reads_logs(state):
             remembered = read
         again = case.arm.startswith("remembered") and i % 2 == 1 and bool(remembered)
-        text = case.text(i, book.render("solver"), remembered if again else read)
+        tried = {turn.text for turn in turns} if again else ()
+        text = case.text(i, book.render("solver"), remembered if again else read, tried)
         wish = Suggestion("ADD", "solver", text, tasks=() if again else tuple(read))
         edit = Edit(f"e{i}.1", "ADD", "solver", text=text, suggestion=wish)
-        tested = tuple(SPLITS.validation) if case.arm.endswith("tested on") else phases.tested(state)
+        everything = case.arm == "tested on" or (again and case.arm.endswith("tested on"))
+        tested = tuple(SPLITS.validation) if everything else phases.tested(state)
         verdict, memory = await method.gate(
             Batch(i, method.iterations, book, {}, validation=tested, edits=(edit,)), memory, lab
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
@@ -54,15 +54,16 @@ class World:
             return min(1.0, max(0.0, mean + luck.gauss(0, 0.1)))
         return float(luck.random() < mean)
 
-    def luckiest(self, read: Sequence[str], rules: str) -> str:
-        """The rule that changes nothing on average and does best on the tasks that are read."""
+    def luckiest(self, read: Sequence[str], rules: str, tried: Container[str] = ()) -> str:
+        """The rule that changes nothing on average and does best on the tasks that are read, of those not tried before."""
         gain = sum(int(points) for points in re.findall(r"Gain (\d+)", rules)) / 100
         helped = defaultdict[int, float](float)
         for task in read:
             now = self.ability(task, rules)
             for k, own in drawn_for(self.seed, task)[1].items():
                 helped[k] += self._ability(own, gain) - now
-        return f"Null {max(helped, key=lambda k: (helped[k], k))}."
+        order = sorted(helped, key=lambda k: (helped[k], k), reverse=True)
+        return next(rule for k in order if (rule := f"Null {k}.") not in tried)
 
 
 @lru_cache(512)
