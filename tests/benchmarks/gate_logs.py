@@ -211,6 +211,7 @@ def method_of(case: Case, turns: list[Turn]) -> Method:
 
     return replace(
         made,
+        marked=False,  # no decision here looks at rounds
         segment=segment_each(by_round),
         credit=credit,
         select=select,
